@@ -1,0 +1,107 @@
+"""The interface that every kind of media has, and the records it speaks in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from vlmtool_core.records import ErrorInfo, Frame, Json, MediaKind
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A VOI window in modality units (PS3.3 C.11.2). function: LINEAR, LINEAR_EXACT, SIGMOID."""
+
+    center: float
+    width: float
+    explanation: str = ""
+    function: str = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What is known of an item before its pixels are decoded.
+
+    width, height : pixels after orientation or rotation
+    frame_count : frames an item has; for video the count the container states, None if unknown
+    duration_s : seconds, None for stills
+    rate : frames per second for display (average of a video, cine rate), None for stills
+    warnings : what a user must know: damage, lossy compression, uneven spacing, ...
+    facts : facts that identify nobody (modality, body part, codec, bits), for captions and panels
+    identifying : header values that identify a person; hidden by one switch, never sent to a model
+    windows : VOI windows of the file, first is the default; empty for colour
+    unit : unit of modality values ("HU"), "" when unknown
+    group : patient identifier for DICOM, else ""
+    """
+
+    path: Path
+    kind: MediaKind
+    width: int
+    height: int
+    frame_count: int | None = 1
+    duration_s: float | None = None
+    rate: float | None = None
+    warnings: tuple[str, ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)
+    identifying: Mapping[str, str] = field(default_factory=dict)
+    windows: tuple[Window, ...] = ()
+    unit: str = ""
+    group: str = ""
+
+
+class MediaSource(Protocol):
+    """An opened item. Not thread-safe: one per thread."""
+
+    @property
+    def info(self) -> MediaInfo: ...
+
+    def frame(
+        self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
+    ) -> Frame:
+        """Decode one frame as oriented uint8 RGB.
+
+        max_side : decode no larger than needed for this longer side, in pixels; `Frame.size`
+            stays that of the source
+        window : for DICOM, in place of the file's own
+
+        Raises
+        ------
+        DamagedMediaError, UnsupportedMediaError, BudgetExceededError
+        IndexError : no such frame
+        """
+        ...
+
+    def frames(
+        self, indices: Iterable[int] | None = None, *, max_side: int | None = None
+    ) -> Iterator[Frame]:
+        """Frames in ascending order of `indices` (all when None), decoded in one pass."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Something found while scanning: an item to be, or a file that cannot be one and why.
+
+    name : unique path relative to the scanned root (posix); a series is its folder,
+        with `#<n>` appended when a folder holds several
+    """
+
+    path: Path
+    name: str
+    kind: MediaKind | None
+    files: tuple[Path, ...] = ()
+    error: ErrorInfo | None = None

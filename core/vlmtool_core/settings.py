@@ -1,0 +1,93 @@
+"""Typed settings in one TOML file; only what differs from the defaults is written.
+
+The settings dialog is generated from `SettingsField`s, so a setting is declared once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from pathlib import Path
+from typing import Any
+
+from vlmtool_core import paths
+from vlmtool_core.errors import FormatError
+from vlmtool_core.paths import write_atomically
+
+
+def _setting(default: Any, help_text: str, **metadata: Any) -> Any:
+    return dataclass_field(default=default, metadata={"help": help_text, **metadata})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting with its default, range and help; the file may override any of them."""
+
+    language: str = _setting("auto", "Language of the window", choices=("auto", "en", "zh_CN"))
+    theme: str = _setting("auto", "Colours of the window", choices=("auto", "light", "dark"))
+    device: str = _setting("auto", "Where models run", choices=("auto", "cpu", "cuda"))
+    max_megapixels: int = _setting(
+        1000, "Largest picture that is decoded, in megapixels", minimum=1, maximum=20000
+    )
+    max_file_mb: int = _setting(
+        8192, "Largest compressed file that is opened, in MB", minimum=1, maximum=1_000_000
+    )
+    max_frames: int = _setting(
+        1_000_000, "Most frames that an item may have", minimum=1, maximum=100_000_000
+    )
+    batch_size: int = _setting(
+        16, "Frames per forward pass; halved when memory runs out", minimum=1, maximum=1024
+    )
+    hide_identifying_values: bool = _setting(
+        False, "Hide names, dates and numbers that identify a person everywhere"
+    )
+
+
+def settings_file() -> Path:
+    return paths.config_dir() / "settings.toml"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file.
+
+    Raises
+    ------
+    FormatError : the file is no TOML, has an unknown key, or a value of the wrong type.
+    """
+    path = path or settings_file()
+    if not path.exists():
+        return Settings()
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"not valid TOML: {error}", path=path) from error
+    known = {field.name: field for field in dataclasses.fields(Settings)}
+    for key, value in values.items():
+        if key not in known:
+            raise FormatError("no such setting", path=path, field=key)
+        _check(path, known[key], value)
+    return Settings(**values)
+
+
+def _check(path: Path, field: dataclasses.Field[Any], value: object) -> None:
+    if type(value) is not type(field.default):
+        expected = type(field.default).__name__
+        raise FormatError(f"expected {expected}, got {value!r}", path=path, field=field.name)
+    choices = field.metadata.get("choices")
+    if choices and value not in choices:
+        raise FormatError(f"expected one of {choices}, got {value!r}", path=path, field=field.name)
+    if isinstance(value, int) and "minimum" in field.metadata:
+        low, high = field.metadata["minimum"], field.metadata["maximum"]
+        if not low <= value <= high:
+            raise FormatError(f"expected {low} to {high}, got {value}", path=path, field=field.name)
+
+
+def save_settings(settings: Settings, path: Path | None = None) -> None:
+    """Write what differs from the defaults, whole or not at all."""
+    import tomli_w
+
+    defaults = dataclasses.asdict(Settings())
+    changed = {k: v for k, v in dataclasses.asdict(settings).items() if v != defaults[k]}
+    write_atomically(path or settings_file(), tomli_w.dumps(changed).encode())
