@@ -21,6 +21,7 @@ from vlmtool_core.hooks.workflow import (
     Workflow,
     WorkflowContext,
     WorkflowResult,
+    WorkflowSample,
 )
 from vlmtool_core.jobs import CancelToken, Progress, ProgressMeter
 from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
@@ -83,6 +84,7 @@ __all__ = [
     "WorkflowContext",
     "WorkflowError",
     "WorkflowResult",
+    "WorkflowSample",
     "hookimpl",
     "natural_key",
     "open_media",

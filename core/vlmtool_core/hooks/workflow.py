@@ -133,11 +133,20 @@ class WorkflowContext:
 
 
 @dataclass(frozen=True)
+class WorkflowSample:
+    """Inputs and parameter values to try a workflow with; drawn or from installed packages."""
+
+    inputs: tuple[Path, ...]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Workflow:
     """A domain's named job.
 
     id : "deidentify"; domain : "medical"; together the command `medical deidentify`
     inputs_name : the metavar of the input argument; many_inputs : one or several
+    sample : makes inputs to try it with in the folder given; the demo runs on them
     """
 
     id: str
@@ -151,6 +160,7 @@ class Workflow:
     inputs_name: str = "INPUT"
     many_inputs: bool = True
     help_page: str = ""
+    sample: Callable[[Path], WorkflowSample] | None = None
 
     @property
     def key(self) -> str:
