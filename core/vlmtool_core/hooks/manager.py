@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from vlmtool_core.errors import PluginError, RecordNotFoundError
 from vlmtool_core.hooks import builtin, specs
+from vlmtool_core.hooks.declaration import declaration_problems
 from vlmtool_core.hooks.specs import API_VERSION, NAMESPACE, PluginInfo
 from vlmtool_core.hooks.workflow import Workflow
 from vlmtool_core.records import LabelSet
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINT_GROUP = "vlmtool.plugins"
 SELECTION_VARIABLE = "VLMTOOL_PLUGINS"
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class PluginManager:
     def __init__(self, candidates: Iterable[EntryPoint] | None = None) -> None:
         self._pluggy = pluggy.PluginManager(NAMESPACE)
         self._pluggy.add_hookspecs(specs)
+        self._collected: dict[str, tuple[tuple[str, Any], ...]] = {}
         self.failures: list[PluginFailure] = []
         self.plugins: dict[str, PluginInfo] = {}
         self.register("builtin", builtin)
@@ -57,7 +62,7 @@ class PluginManager:
         distribution = entry_point.dist.name if entry_point.dist else "?"
         try:
             self.register(entry_point.name, entry_point.load(), distribution)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("plugin %s cannot be loaded", entry_point.name)
             self._fail(entry_point.name, error, distribution)
 
@@ -66,10 +71,11 @@ class PluginManager:
 
         Raises
         ------
-        PluginError : it has no `plugin_info` or was made for another contract version.
+        PluginError : it has no `plugin_info`, was made for another contract version, or has a
+            hook of the wrong form.
         """
         info_hook = getattr(plugin, "plugin_info", None)
-        info = info_hook() if info_hook is not None else None
+        info = info_hook() if callable(info_hook) else None
         if not isinstance(info, PluginInfo):
             raise PluginError("has no plugin_info hook", path=distribution or name)
         if info.api_version != API_VERSION:
@@ -77,41 +83,73 @@ class PluginManager:
                 f"made for plugin contract {info.api_version}, this program speaks {API_VERSION}",
                 path=distribution or name,
             )
-        self._pluggy.register(plugin, name)
+        try:
+            self._pluggy.register(plugin, name)
+        except pluggy.PluginValidationError as error:
+            # pluggy has already noted the name when it finds the bad hook.
+            self._pluggy.unregister(name=name)
+            raise PluginError(str(error), path=distribution or name) from error
+        except ValueError as error:
+            raise PluginError("is registered already", path=distribution or name) from error
         self.plugins[name] = info
+        self._collected.clear()
 
     def _fail(self, name: str, error: BaseException, distribution: str = "") -> None:
         reason = f"{type(error).__name__}: {error}"
-        self.failures.append(PluginFailure(name, distribution, reason))
+        failure = PluginFailure(name, distribution, reason)
+        if failure not in self.failures:
+            self.failures.append(failure)
 
-    def _collect(self, hook: str) -> list[tuple[str, Any]]:
-        """Call `hook` on each plugin by itself, so that one failure hides nothing else."""
-        results = []
-        for name, plugin in self._pluggy.list_name_plugin():
-            function = getattr(plugin, hook, None)
-            if function is None:
-                continue
-            try:
-                results.append((name, function()))
-            except Exception as error:
-                log.exception("plugin %s failed in %s", name, hook)
-                self._fail(name, error)
-        return results
+    def _collect(
+        self, hook: str, unpack: Callable[[Any], Iterable[T]]
+    ) -> tuple[tuple[str, T], ...]:
+        """Call `hook` on each plugin by itself, so that one failure hides nothing else.
+
+        `unpack` checks what the plugin gave; what it raises counts as the plugin's failure.
+        """
+        if hook not in self._collected:
+            results: list[tuple[str, Any]] = []
+            for name, plugin in self._pluggy.list_name_plugin():
+                function = getattr(plugin, hook, None)
+                if plugin is None or not callable(function):
+                    continue
+                try:
+                    results += [(name, entry) for entry in unpack(function())]
+                except Exception as error:
+                    log.exception("plugin %s failed in %s", name, hook)
+                    self._fail(name, error)
+            self._collected[hook] = tuple(results)
+        return self._collected[hook]
 
     def label_sets(self) -> tuple[LabelSet, ...]:
-        return tuple(s for _, sets in self._collect("register_label_sets") for s in sets)
+        return tuple(s for _, s in self._collect("register_label_sets", _all_of(LabelSet)))
 
     def prompts(self) -> Mapping[str, str]:
-        merged: dict[str, str] = {}
-        for _, prompts in self._collect("register_prompts"):
-            merged.update(prompts)
-        return merged
+        def pairs(given: Mapping[str, str]) -> list[tuple[str, str]]:
+            return [(str(name), str(text)) for name, text in given.items()]
+
+        return dict(pair for _, pair in self._collect("register_prompts", pairs))
 
     def model_cards(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(c for _, cards in self._collect("register_model_cards") for c in cards)
+        return tuple(c for _, c in self._collect("register_model_cards", _all_of(Mapping)))
 
     def workflows(self) -> tuple[Workflow, ...]:
-        return tuple(w for _, flows in self._collect("register_workflows") for w in flows)
+        """The workflows whose declaration is sound, the first one of each key."""
+        workflows: dict[str, Workflow] = {}
+        for name, workflow in self._collect("register_workflows", list):
+            problems = declaration_problems(workflow)
+            if not problems and workflow.key in workflows:
+                problems = [f"there is already a workflow {workflow.key}"]
+            if problems:
+                self._fail(name, PluginError("; ".join(problems)))
+                continue
+            info = self.plugins[name]
+            workflows[workflow.key] = dataclasses.replace(
+                workflow,
+                version=workflow.version or info.version,
+                intended_use=workflow.intended_use or info.intended_use,
+            )
+        return tuple(workflows.values())
 
     def workflow(self, key: str) -> Workflow:
         """The workflow called `domain.id`.
@@ -127,13 +165,26 @@ class PluginManager:
         raise RecordNotFoundError(f"no workflow {key!r}; there are: {known}")
 
     def commands(self) -> tuple[click.Command, ...]:
-        return tuple(c for _, commands in self._collect("register_commands") for c in commands)
+        import click
+
+        return tuple(c for _, c in self._collect("register_commands", _all_of(click.Command)))
 
     def readers(self) -> tuple[Any, ...]:
-        return tuple(r for _, readers in self._collect("register_readers") for r in readers)
+        return tuple(r for _, r in self._collect("register_readers", list))
 
     def exporters(self) -> tuple[Any, ...]:
-        return tuple(e for _, exporters in self._collect("register_exporters") for e in exporters)
+        return tuple(e for _, e in self._collect("register_exporters", list))
+
+
+def _all_of(kind: type[T]) -> Callable[[Iterable[Any]], list[T]]:
+    def unpack(given: Iterable[Any]) -> list[T]:
+        entries = list(given)
+        for entry in entries:
+            if not isinstance(entry, kind):
+                raise PluginError(f"expected {kind.__name__}, got {type(entry).__name__}")
+        return entries
+
+    return unpack
 
 
 def discover() -> list[EntryPoint]:

@@ -17,6 +17,10 @@ from vlmtool_core.records import ErrorInfo, Finding, Frame, Label, MediaKind, Ou
 
 
 class ParameterKind(StrEnum):
+    """What a field holds; `WorkflowContext.values` has it as str, int, float, bool, str (choice),
+    `Path` (files and folders) or a tuple of `Label` (labels), or None when optional and not given.
+    """
+
     TEXT = "text"
     INTEGER = "integer"
     NUMBER = "number"
@@ -32,6 +36,9 @@ class ParameterKind(StrEnum):
 class Parameter:
     """One field of the form and one option of the command line.
 
+    name : lower case with underscores; the option `--min-gap` has the name `min_gap`
+    default : a value, or the text that a user would type for it
+    minimum, maximum : both inclusive
     positional : an argument instead of an option on the command line
     unit : shown behind the field ("s", "px", "%")
     """
