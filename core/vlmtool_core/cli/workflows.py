@@ -143,7 +143,7 @@ def _region_key(spec: RegionSpec) -> str:
     return "region_" + spec.role.replace("-", "_")
 
 
-def _click_type(parameter: Parameter) -> click.ParamType:
+def _click_type(parameter: Parameter) -> click.ParamType[Any]:
     low, high = parameter.minimum, parameter.maximum
     if parameter.kind is ParameterKind.INTEGER:
         return click.IntRange(

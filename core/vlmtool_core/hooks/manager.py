@@ -131,7 +131,7 @@ class PluginManager:
         return dict(pair for _, pair in self._collect("register_prompts", pairs))
 
     def model_cards(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(c for _, c in self._collect("register_model_cards", _all_of(Mapping)))
+        return tuple(c for _, c in self._collect("register_model_cards", _mappings))
 
     def workflows(self) -> tuple[Workflow, ...]:
         """The workflows whose declaration is sound, the first one of each key."""
@@ -174,6 +174,14 @@ class PluginManager:
 
     def exporters(self) -> tuple[Any, ...]:
         return tuple(e for _, e in self._collect("register_exporters", list))
+
+
+def _mappings(given: Iterable[Any]) -> list[Mapping[str, Any]]:
+    entries = list(given)
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise PluginError(f"expected a mapping, got {type(entry).__name__}")
+    return entries
 
 
 def _all_of(kind: type[T]) -> Callable[[Iterable[Any]], list[T]]:

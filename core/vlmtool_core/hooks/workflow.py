@@ -154,6 +154,7 @@ class Workflow:
     id : "deidentify"; domain : "medical"; together the command `medical deidentify`
     inputs_name : the metavar of the input argument; many_inputs : one or several
     sample : makes inputs to try it with in the folder given; the demo runs on them
+    version, intended_use : set by the plugin manager to the plugin's own, unless given
     """
 
     id: str
@@ -168,6 +169,8 @@ class Workflow:
     many_inputs: bool = True
     help_page: str = ""
     sample: Callable[[Path], WorkflowSample] | None = None
+    version: str = ""
+    intended_use: str = ""
 
     @property
     def key(self) -> str:
