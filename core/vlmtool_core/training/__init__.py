@@ -1,0 +1,1 @@
+"""Learning from labels: splits, probes, calibration, evaluation, the gate. No torch."""
