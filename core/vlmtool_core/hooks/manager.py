@@ -135,7 +135,11 @@ class PluginManager:
 
     def workflows(self) -> tuple[Workflow, ...]:
         """The workflows whose declaration is sound, the first one of each key."""
-        workflows: dict[str, Workflow] = {}
+        return tuple(workflow for _, workflow in self.workflows_by_plugin())
+
+    def workflows_by_plugin(self) -> tuple[tuple[str, Workflow], ...]:
+        """Like `workflows`, each with the name of its plugin."""
+        workflows: dict[str, tuple[str, Workflow]] = {}
         for name, workflow in self._collect("register_workflows", list):
             problems = declaration_problems(workflow)
             if not problems and workflow.key in workflows:
@@ -144,11 +148,12 @@ class PluginManager:
                 self._fail(name, PluginError("; ".join(problems)))
                 continue
             info = self.plugins[name]
-            workflows[workflow.key] = dataclasses.replace(
+            completed = dataclasses.replace(
                 workflow,
                 version=workflow.version or info.version,
                 intended_use=workflow.intended_use or info.intended_use,
             )
+            workflows[workflow.key] = (name, completed)
         return tuple(workflows.values())
 
     def workflow(self, key: str) -> Workflow:
@@ -168,6 +173,19 @@ class PluginManager:
         import click
 
         return tuple(c for _, c in self._collect("register_commands", _all_of(click.Command)))
+
+    def load_contributions(self) -> None:
+        """Call every hook of every plugin, so that `failures` is complete."""
+        for collect in (
+            self.label_sets,
+            self.prompts,
+            self.model_cards,
+            self.workflows,
+            self.commands,
+            self.readers,
+            self.exporters,
+        ):
+            collect()
 
     def readers(self) -> tuple[Any, ...]:
         return tuple(r for _, r in self._collect("register_readers", list))
