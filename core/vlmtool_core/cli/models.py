@@ -1,0 +1,161 @@
+"""`vlmtool-cli models`: pull, check and remove model packs; use the versions of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_stderr
+from vlmtool_core.engine import Card, ModelStore, Pack, catalogue
+from vlmtool_core.errors import PackIntegrityError
+from vlmtool_core.records import Json
+
+
+@click.group()
+def models() -> None:
+    """Model packs and model versions."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_packs(as_json: bool) -> None:
+    """List the packs that are installed and those that can be pulled."""
+    store = ModelStore()
+    installed = {pack.id: pack for pack in store.installed()}
+    missing = [card for name, card in catalogue().items() if name not in installed]
+    for name, error in store.damaged():
+        note(f"{name}: {error}. {error.remedy}")
+    rows = [_pack_values(pack) for pack in installed.values()]
+    rows += [_card_values(card) for card in missing]
+    if as_json:
+        emit_json(rows)
+        return
+    columns = ("ID", "Version", "Installed", "Tasks", "Size", "Licence", "Title")
+    emit_table("Model packs", columns, [_row(values) for values in rows])
+
+
+@models.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+def pull(ids: tuple[str, ...]) -> None:
+    """Install packs of the catalogue; `starter` stands for all starter packs."""
+    with progress_on_stderr("Pulling (MB)") as progress:
+        packs = ModelStore().pull(ids, progress)
+    for pack in packs:
+        note(f"{pack.id} {pack.version} is ready ({_size(pack.size_bytes)}, {pack.licence}).")
+
+
+@models.command()
+@click.argument("ids", nargs=-1, metavar="[ID...]")
+@click.pass_context
+def verify(ctx: click.Context, ids: tuple[str, ...]) -> None:
+    """Check the files of packs (all installed ones when none is named)."""
+    store = ModelStore()
+    broken = [] if ids else store.damaged()
+    for pack_id in ids or [pack.id for pack in store.installed()]:
+        try:
+            pack = store.verify(pack_id)
+        except PackIntegrityError as error:
+            broken.append((pack_id, error))
+        else:
+            click.echo(f"{pack.id} {pack.version}: whole, {len(pack.files)} files")
+    for pack_id, error in broken:
+        click.echo(f"{pack_id}: {error}")
+        click.echo(f"  What to do: vlmtool-cli models pull {pack_id}")
+    if broken:
+        ctx.exit(1)
+
+
+@models.command()
+@click.argument("pack_id", metavar="ID")
+def remove(pack_id: str) -> None:
+    """Delete a pack from this machine (a folder of your own is only forgotten)."""
+    freed = ModelStore().remove(pack_id)
+    note(f"Removed {pack_id}, {_size(freed)} freed.")
+
+
+@models.command()
+@click.argument("pack_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(pack_id: str, as_json: bool) -> None:
+    """Show the card of a pack: tasks, licence, source and the hashes of its files."""
+    store = ModelStore()
+    card = catalogue().get(pack_id)
+    if card is not None and pack_id not in {pack.id for pack in store.installed()}:
+        values = _card_values(card)
+    else:
+        values = _pack_values(store.pack(pack_id), details=True)
+    if as_json:
+        emit_json(values)
+        return
+    for name, value in values.items():
+        if name == "files":
+            for file in value:
+                click.echo(f"file: {file['name']} ({_size(file['size'])}) sha256 {file['sha256']}")
+        else:
+            click.echo(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+@models.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--id", "pack_id", help="The pack's id; the folder's name when left out.")
+@click.option("--copy", is_flag=True, help="Copy the files instead of using them in place.")
+def add(folder: Path, pack_id: str | None, copy: bool) -> None:
+    """Register a local model in the layout of transformers (config.json and safetensors)."""
+    pack = ModelStore().add_folder(folder, pack_id, copy=copy)
+    tasks = ", ".join(task.value for task in pack.tasks)
+    note(f"{pack.id} {pack.version} is ready; it serves {tasks}.")
+
+
+def _pack_values(pack: Pack, *, details: bool = False) -> dict[str, Json]:
+    values: dict[str, Json] = {
+        "id": pack.id,
+        "version": pack.version,
+        "title": pack.title,
+        "installed": True,
+        "tasks": [task.value for task in pack.tasks],
+        "size_bytes": pack.size_bytes,
+        "licence": pack.licence,
+        "source": pack.source,
+        "family": pack.family,
+        "input": pack.input,
+    }
+    if details:
+        values["folder"] = str(pack.location)
+        values["fingerprint"] = pack.fingerprint
+        values["licence_files"] = list(pack.licence_files)
+        values["files"] = [
+            {"name": file.name, "size": file.size, "sha256": file.sha256} for file in pack.files
+        ]
+    return values
+
+
+def _card_values(card: Card) -> dict[str, Json]:
+    return {
+        "id": card.id,
+        "version": card.version,
+        "title": card.title,
+        "installed": False,
+        "tasks": [task.value for task in card.tasks],
+        "size_bytes": card.download_bytes,
+        "licence": card.licence,
+        "source": str(card.source),
+        "family": card.family,
+        "input": card.input,
+    }
+
+
+def _row(values: dict[str, Json]) -> list[str]:
+    return [
+        values["id"],
+        values["version"],
+        "yes" if values["installed"] else "no",
+        ", ".join(values["tasks"]) or "helps others",
+        _size(values["size_bytes"]),
+        values["licence"],
+        values["title"],
+    ]
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

@@ -1,0 +1,96 @@
+"""The base of all families: one method per task, and what a loaded model may ask the engine for."""
+
+# ruff: noqa: ARG002  (the base refuses; its subclasses use the arguments)
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from vlmtool_core.engine.packs import Pack
+from vlmtool_core.errors import TaskNotServedError
+from vlmtool_core.records import Frame, Label, Outcome, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Surroundings(Protocol):
+    """What a family gets from the engine: the device and the other loaded packs.
+
+    device : "cpu" or "cuda"
+    """
+
+    @property
+    def device(self) -> str: ...
+
+    def family(self, pack_id: str) -> Family:
+        """The loaded family of another pack; `MissingPackError` if it is not installed."""
+        ...
+
+
+class Family:
+    """A loaded model. Subclasses override the methods of the tasks that they serve.
+
+    Every method takes frames and returns one `Outcome` per frame, in order; what fails for one
+    frame is `Outcome.failed` for that frame only.
+
+    parts : ids of the other packs whose weights also decide the outcome, by task
+    """
+
+    name: ClassVar[str] = ""
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    architectures: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[dict[Task, tuple[str, ...]]] = {}
+
+    def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
+        self.pack = pack
+        self.surroundings = surroundings
+        self.device = surroundings.device
+
+    @classmethod
+    def serves(cls, architecture: str) -> bool:
+        """Whether folders with this transformers architecture belong to this family."""
+        return architecture.endswith(cls.architectures) if cls.architectures else False
+
+    def classify(
+        self, frames: Sequence[Frame], labels: Sequence[Label] | None, *, exclusive: bool
+    ) -> list[Outcome]:
+        """All scores, best first: over the model's own classes, or over `labels`."""
+        raise self._not_served(Task.CLASSIFY)
+
+    def detect(
+        self,
+        frames: Sequence[Frame],
+        labels: Sequence[Label] | None,
+        *,
+        threshold: float | None,
+    ) -> list[Outcome]:
+        raise self._not_served(Task.DETECT)
+
+    def caption(self, frames: Sequence[Frame], *, prompt: str | None) -> list[Outcome]:
+        raise self._not_served(Task.CAPTION)
+
+    def ask(self, frames: Sequence[Frame], question: str) -> list[Outcome]:
+        raise self._not_served(Task.ASK)
+
+    def read(self, frames: Sequence[Frame]) -> list[Outcome]:
+        raise self._not_served(Task.READ)
+
+    def embed(self, frames: Sequence[Frame]) -> list[Outcome]:
+        """Outcomes with float32 (d,), L2-normalised."""
+        raise self._not_served(Task.EMBED)
+
+    @property
+    def embedding_size(self) -> int:
+        raise self._not_served(Task.EMBED)
+
+    def text_weights(self, labels: Sequence[Label]) -> np.ndarray:
+        """float32 (k, d), rows L2-normalised: a linear classifier over `embed` made from texts."""
+        raise self._not_served(Task.EMBED)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, d), L2-normalised."""
+        raise TaskNotServedError(f"{self.pack.id} has no text encoder", field="model")
+
+    def _not_served(self, task: Task) -> TaskNotServedError:
+        return TaskNotServedError(f"{self.pack.id} does not serve {task.value}", field="model")

@@ -1,0 +1,56 @@
+"""The families of models, by name: each declares its tasks and how it is loaded.
+
+There is no if-ladder over model names anywhere; a new family is a new file in `families/`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from vlmtool_core.engine import families
+from vlmtool_core.engine.family import Family
+from vlmtool_core.errors import PackError
+
+_FAMILIES: dict[str, type[Family]] = {}
+FamilyClass = TypeVar("FamilyClass", bound=type[Family])
+
+
+def register_family(name: str) -> Callable[[FamilyClass], FamilyClass]:
+    """Class decorator: packs with `family = name` are served by this class."""
+
+    def register(cls: FamilyClass) -> FamilyClass:
+        cls.name = name
+        _FAMILIES[name] = cls
+        return cls
+
+    return register
+
+
+def _discover() -> dict[str, type[Family]]:
+    for module in pkgutil.iter_modules(families.__path__):
+        importlib.import_module(f"{families.__name__}.{module.name}")
+    return _FAMILIES
+
+
+def family(name: str) -> type[Family]:
+    """The family's class.
+
+    Raises
+    ------
+    PackError : a pack of a family that this version does not have.
+    """
+    found = _FAMILIES.get(name) or _discover().get(name)
+    if found is None:
+        raise PackError(f"no family named {name!r}", remedy="Update vlmtool.", field="family")
+    return found
+
+
+def family_of_architecture(architectures: Sequence[str]) -> type[Family] | None:
+    """The family that serves a transformers architecture (`CLIPModel`), or None."""
+    for candidate in _discover().values():
+        if any(candidate.serves(str(name)) for name in architectures):
+            return candidate
+    return None
