@@ -159,7 +159,7 @@ def minimise(
         if on_step is not None:
             on_step(steps, float(intermediate_result.fun))  # type: ignore[attr-defined]
 
-    options = {"maxiter": max_iterations, "gtol": tolerance, "ftol": 1e-9, "maxcor": 12}
+    options = {"maxiter": max_iterations, "gtol": tolerance, "ftol": 1e-9, "maxcor": 5}
     found = minimize(
         objective, theta * scales, jac=True, method="L-BFGS-B", callback=callback, options=options
     )
@@ -328,12 +328,44 @@ def fit_probe(
     ------
     CancelledError : the user stopped it.
     """
+    from threadpoolctl import threadpool_limits
+
+    # numpy and scipy bring a BLAS each; their waiting threads make these small products
+    # several times slower on a few cores.
+    with threadpool_limits(1, user_api="blas"):
+        return _fit(
+            _Data(features, targets, groups, classes, text_weights, class_weights),
+            strengths,
+            seed,
+            on_curve,
+            cancel,
+        )
+
+
+@dataclass(frozen=True)
+class _Data:
+    features: Floats
+    targets: Ints
+    groups: Sequence[str]
+    classes: int
+    text_weights: Floats | None
+    class_weights: str
+
+
+def _fit(
+    data: _Data,
+    strengths: Sequence[float],
+    seed: int,
+    on_curve: CurveCallback,
+    cancel: CancelToken | None,
+) -> FittedProbe:
+    features, targets = data.features, data.targets
     scale, centre = 0.0, None
-    if text_weights is not None:
-        scale = fit_logit_scale((features @ text_weights.T).astype(np.float64), targets)
-        centre = scale * text_weights
-    problem, basis = make_problem(features, targets, classes, centre, class_weights)
-    folds = group_folds(targets, groups, seed=seed)
+    if data.text_weights is not None:
+        scale = fit_logit_scale((features @ data.text_weights.T).astype(np.float64), targets)
+        centre = scale * data.text_weights
+    problem, basis = make_problem(features, targets, data.classes, centre, data.class_weights)
+    folds = group_folds(targets, data.groups, seed=seed)
     search: tuple[StrengthPoint, ...] = ()
     strength, temperature, accuracy = DEFAULT_STRENGTH, 1.0, None
     if folds is not None:
@@ -349,7 +381,7 @@ def fit_probe(
         on_curve(CurvePoint(len(search) + step, loss, None, "fit"))
 
     theta, iterations, loss = minimise(problem, strength, on_step=on_step)
-    weight, bias = _to_features(theta, basis, centre, classes)
+    weight, bias = _to_features(theta, basis, centre, data.classes)
     return FittedProbe(
         weight, bias, temperature, strength, scale, iterations, loss, search, accuracy
     )
