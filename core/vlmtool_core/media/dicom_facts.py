@@ -1,0 +1,116 @@
+"""What a DICOM header tells: facts that identify nobody, values that do, and warnings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from vlmtool_core.media.dicom_header import Header, number, numbers, text
+from vlmtool_core.media.dicom_pixels import transfer_syntax_name
+from vlmtool_core.records import Json
+
+# Shown in a panel that one switch hides; never given to a model.
+IDENTIFYING = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate",
+    "StudyTime", "AcquisitionDate", "ContentDate", "AccessionNumber", "StudyID",
+    "StudyDescription", "SeriesDescription", "ProtocolName", "InstitutionName", "StationName",
+    "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "ImageComments",
+    "PatientComments", "StudyInstanceUID", "SeriesInstanceUID",
+)  # fmt: skip
+_CODES = {
+    "modality": "Modality",
+    "body_part": "BodyPartExamined",
+    "view": "ViewPosition",
+    "laterality": "ImageLaterality",
+    "photometric": "PhotometricInterpretation",
+}
+# Defined terms only: free text in such an element may hold a name.
+_CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}")
+_MAY_HAVE_TEXT = frozenset({"US", "SC", "XC", "ES", "OT", "RF", "XA", "IO", "DOC"})
+
+
+def facts_of(header: Header) -> dict[str, Json]:
+    """Modality, body part, view, geometry, coding: nothing that identifies a person."""
+    dataset = header.dataset
+    facts: dict[str, Json] = {"format": "DICOM"}
+    for name, keyword in _CODES.items():
+        value = text(dataset, keyword).upper()
+        if _CODE.fullmatch(value):
+            facts[name] = value
+    if "laterality" not in facts:
+        laterality = text(dataset, "Laterality").upper()
+        facts.update({"laterality": laterality} if laterality in ("L", "R", "B") else {})
+    facts["bits_stored"] = int(number(dataset, "BitsStored") or 0)
+    facts["transfer_syntax"] = transfer_syntax_name(header.transfer_syntax).split(" (1.2")[0]
+    facts.update(_spacing(dataset))
+    aspect = numbers(dataset, "PixelAspectRatio")
+    if len(aspect) == 2 and aspect[0] != aspect[1] and "pixel_spacing_mm" not in facts:
+        facts["pixel_aspect_ratio"] = aspect
+    return facts
+
+
+def _spacing(dataset: Any) -> dict[str, Json]:
+    """Row and column spacing in mm, and where it comes from; nothing when it is not known."""
+    measures = dataset
+    shared = dataset.get("SharedFunctionalGroupsSequence")
+    if shared and shared[0].get("PixelMeasuresSequence"):
+        measures = shared[0].PixelMeasuresSequence[0]
+    spacing = numbers(measures, "PixelSpacing")
+    if len(spacing) == 2 and min(spacing) > 0:
+        return {"pixel_spacing_mm": spacing, "spacing_source": "PixelSpacing"}
+    spacing = numbers(dataset, "ImagerPixelSpacing")
+    if len(spacing) != 2 or min(spacing) <= 0:
+        return {}
+    magnification = _magnification(dataset)
+    if magnification is None:
+        return {"pixel_spacing_mm": spacing, "spacing_source": "at the detector"}
+    at_patient = [value / magnification for value in spacing]
+    return {"pixel_spacing_mm": at_patient, "spacing_source": "detector, magnification removed"}
+
+
+def _magnification(dataset: Any) -> float | None:
+    factor = number(dataset, "EstimatedRadiographicMagnificationFactor")
+    detector = number(dataset, "DistanceSourceToDetector")
+    patient = number(dataset, "DistanceSourceToPatient")
+    if factor is None and detector and patient:
+        factor = detector / patient
+    return factor if factor is not None and factor >= 1 else None
+
+
+def identifying_of(dataset: Any) -> dict[str, str]:
+    """Values that may identify a person, by DICOM keyword."""
+    values = {keyword: text(dataset, keyword) for keyword in IDENTIFYING}
+    return {keyword: value for keyword, value in values.items() if value}
+
+
+def warnings_of(dataset: Any) -> tuple[str, ...]:
+    """Lossy compression and text that may be burned into the pixels."""
+    notes = []
+    if text(dataset, "LossyImageCompression") == "01":
+        ratio = number(dataset, "LossyImageCompressionRatio")
+        notes.append("lossy compression" + (f" {ratio:g}:1" if ratio else ""))
+    burned = text(dataset, "BurnedInAnnotation").upper()
+    modality = text(dataset, "Modality").upper()
+    if burned == "YES":
+        notes.append("text that identifies the patient is burned into the picture")
+    elif burned != "NO" and (modality in _MAY_HAVE_TEXT or text(dataset, "ConversionType")):
+        notes.append("text may be burned into the picture; the header does not say")
+    return tuple(notes)
+
+
+def cine_times(dataset: Any, count: int) -> tuple[list[float] | None, float | None]:
+    """Seconds of each frame from the first, and the rate to show them at; None when unknown."""
+    step_ms = number(dataset, "FrameTime")
+    steps = numbers(dataset, "FrameTimeVector")
+    times: list[float] | None = None
+    if len(steps) == count and count > 1:
+        total, times = 0.0, []
+        for step in [0.0, *steps[1:]]:
+            total += step / 1000
+            times.append(total)
+    elif step_ms and step_ms > 0 and count > 1:
+        times = [i * step_ms / 1000 for i in range(count)]
+    rate = number(dataset, "RecommendedDisplayFrameRate") or number(dataset, "CineRate")
+    if not rate and times and times[-1] > 0:
+        rate = (count - 1) / times[-1]
+    return times, rate if rate and count > 1 else None

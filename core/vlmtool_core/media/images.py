@@ -1,0 +1,207 @@
+"""Pictures through Pillow: PNG, JPEG, WebP, BMP, GIF, JPEG 2000, AVIF; EXIF applied once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmtool_core.errors import (
+    BudgetExceededError,
+    DamagedMediaError,
+    MediaError,
+    MediaNotFoundError,
+    UnsupportedMediaError,
+)
+from vlmtool_core.media.base import MediaInfo, Window
+from vlmtool_core.media.budget import (
+    check_file,
+    check_frames,
+    check_memory,
+    check_pixels,
+    current_budget,
+    scaled_size,
+)
+from vlmtool_core.media.pixels import resize, rgb, to_8bit
+from vlmtool_core.media.sources import SourceBase
+from vlmtool_core.records import Frame, Json, MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Pillow also reads formats that run other programs (EPS) or are no pictures; these are asked for.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "AVIF", "TIFF")
+ORIENTATION = 0x0112
+_SCALED_BEFORE_CONVERSION = ("L", "RGB", "CMYK", "YCbCr")
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises into one of our errors that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except MediaError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BudgetExceededError(str(error), path=path, field="max_megapixels") from error
+    except UnidentifiedImageError as error:
+        raise DamagedMediaError("the picture's header cannot be read", path=path) from error
+    except MemoryError as error:
+        raise BudgetExceededError("not enough memory to decode it", path=path) from error
+    except (FileNotFoundError, PermissionError) as error:
+        raise MediaNotFoundError(error.strerror or str(error), path=path) from error
+    except IndexError as error:
+        raise DamagedMediaError(f"cannot be decoded: {error}", path=path) from error
+    except Exception as error:
+        raise DamagedMediaError(f"cannot be decoded: {error}", path=path) from error
+
+
+def open_pillow(path: Path) -> Image:
+    """Read the header with our own limits in place of Pillow's.
+
+    Raises
+    ------
+    MediaError
+    """
+    from PIL import Image
+
+    budget = current_budget()
+    # Pillow refuses from twice this value on; between, it only warns, and we refuse ourselves.
+    Image.MAX_IMAGE_PIXELS = budget.max_pixels
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    with decoding(path):
+        image = Image.open(path, formats=FORMATS)
+    try:
+        check_pixels(path, image.width, image.height, budget)
+    except MediaError:
+        image.close()
+        raise
+    return image
+
+
+class ImageSource(SourceBase):
+    """A still or animated picture.
+
+    Raises
+    ------
+    MediaError : the header cannot be read or asks for too much
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_file(path)
+        self._animation: Image | None = None
+        image = open_pillow(path)
+        with decoding(path):
+            self._orientation, notes = _orientation(image)
+            # The further pictures of an MPO are previews of the first one.
+            count = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+        check_frames(path, count)
+        width, height = image.size
+        if self._orientation in (5, 6, 7, 8):
+            width, height = height, width
+        facts: dict[str, Json] = {"format": image.format, "mode": image.mode}
+        self._info = MediaInfo(
+            path, MediaKind.IMAGE, width, height, count, warnings=notes, facts=facts
+        )
+        if count > 1:
+            self._animation = image
+        else:
+            image.close()
+
+    def frame(
+        self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
+    ) -> Frame:
+        """See `MediaSource.frame`; `window` does not apply."""
+        self._check_index(index)
+        if self._animation is not None:
+            with decoding(self.path):
+                self._animation.seek(index)
+            return self._decode(self._animation, index, max_side)
+        with open_pillow(self.path) as image:
+            return self._decode(image, index, max_side)
+
+    def _decode(self, image: Image, index: int, max_side: int | None) -> Frame:
+        provenance: dict[str, Json] = {"decoder": decoder_name(), "format": image.format}
+        if self._orientation != 1:
+            provenance["orientation"] = self._orientation
+        with decoding(self.path):
+            _draft(image, max_side, provenance)
+            check_memory(self.path, image.width * image.height * 8)
+            pixels = decode_rgb(image, max_side, provenance, self._orientation)
+        size = (self._info.width, self._info.height)
+        shown = (int(pixels.shape[1]), int(pixels.shape[0]))
+        if shown != size:
+            provenance["resized"] = list(shown)
+        return Frame(pixels, index, None, provenance, size if shown != size else None)
+
+    def close(self) -> None:
+        if self._animation is not None:
+            self._animation.close()
+
+
+def decoder_name() -> str:
+    import PIL
+
+    return f"Pillow {PIL.__version__}"
+
+
+def _orientation(image: Image) -> tuple[int, tuple[str, ...]]:
+    """EXIF orientation 1 to 8, and a warning when the EXIF block is broken."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError) as error:
+        return 1, (f"the EXIF block is damaged ({error}); the orientation is not applied",)
+    return (value, ()) if isinstance(value, int) and 1 <= value <= 8 else (1, ())
+
+
+def _draft(image: Image, max_side: int | None, provenance: dict[str, Json]) -> None:
+    """Let the JPEG decoder leave out what a smaller picture does not need."""
+    if max_side is None or image.format not in ("JPEG", "MPO"):
+        return
+    before = image.size
+    image.draft(None, scaled_size(*before, max_side))
+    if image.size != before:
+        provenance["dct_scale"] = f"1/{round(before[0] / image.size[0])}"
+
+
+def decode_rgb(
+    image: Image, max_side: int | None, provenance: dict[str, Json], orientation: int = 1
+) -> np.ndarray:
+    """Pixels of an opened picture as oriented uint8 RGB (h, w, 3)."""
+    image.load()
+    size = scaled_size(*image.size, max_side)
+    if size != image.size and image.mode in _SCALED_BEFORE_CONVERSION:
+        image = resize(image, size)
+    pixels = _to_rgb(image, provenance)
+    if (pixels.shape[1], pixels.shape[0]) != size:
+        from PIL import Image as pillow
+
+        pixels = np.asarray(resize(pillow.fromarray(pixels), size))
+    from vlmtool_core.media.pixels import orient
+
+    return np.ascontiguousarray(orient(pixels, orientation))
+
+
+def _to_rgb(image: Image, provenance: dict[str, Json]) -> np.ndarray:
+    mode = image.mode
+    if mode.startswith("I") or mode == "F":
+        values, rule = to_8bit(np.asarray(image))
+        provenance["scaling"] = dict(rule)
+        return rgb(values)
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        provenance["alpha"] = "over white"
+        converted: Any = image.convert("RGBA")
+        return rgb(np.asarray(converted))
+    return np.asarray(image if mode == "RGB" else image.convert("RGB"))
+
+
+def unsupported(path: Path, what: str) -> UnsupportedMediaError:
+    return UnsupportedMediaError(
+        what, path=path, remedy="Save it as PNG or uncompressed TIFF in the program that made it."
+    )
