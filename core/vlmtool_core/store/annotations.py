@@ -1,0 +1,332 @@
+"""What persons decided of items. Every command is one undoable step in the event log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from vlmtool_core.errors import RecordNotFoundError, UsageError
+from vlmtool_core.records import Box
+from vlmtool_core.store.database import Database
+from vlmtool_core.store.items import chunks
+from vlmtool_core.store.labels import ensure_labels, is_exclusive
+from vlmtool_core.store.records import AnnotationRecord, NewAnnotation
+from vlmtool_core.store.steps import ANNOTATION, Step
+from vlmtool_core.store.tables import Annotation, Item, Label
+
+
+class AnnotationStore:
+    """Annotations and the commands that change them."""
+
+    def __init__(self, database: Database, author: str) -> None:
+        self._database = database
+        self._author = author
+
+    def find(
+        self, item_id: int | None = None, *, frame: int | None = None
+    ) -> list[AnnotationRecord]:
+        """Annotations by item, frame and age."""
+        statement = _statement()
+        if item_id is not None:
+            statement = statement.where(Annotation.item_id == item_id)
+        if frame is not None:
+            statement = statement.where(Annotation.frame == frame)
+        with self._database.reading() as connection:
+            return [_record(row) for row in connection.execute(statement)]
+
+    def get(self, annotation_id: int) -> AnnotationRecord:
+        """`RecordNotFoundError` when there is none of that number."""
+        with self._database.reading() as connection:
+            statement = _statement().where(Annotation.id == annotation_id)
+            row = connection.execute(statement).one_or_none()
+        if row is None:
+            raise _missing(annotation_id)
+        return _record(row)
+
+    def set_labels(
+        self, labels: Mapping[int, str | None], *, frame: int = 0, description: str = ""
+    ) -> int:
+        """Give each item its label (None takes all labels away); one step.
+
+        In an exclusive label set the new label replaces the old one, else it is added. Returns
+        how many items changed.
+        """
+        with self._database.writing() as connection:
+            step = Step(connection, self._author)
+            changed = label_items(
+                step, {item: (label, None) for item, label in labels.items()}, frame
+            )
+            step.finish(description or _describe_labels(labels))
+        return changed
+
+    def add(self, annotations: Sequence[NewAnnotation], *, description: str = "") -> list[int]:
+        """Add annotations as one step; returns their ids."""
+        with self._database.writing() as connection:
+            step = Step(connection, self._author)
+            ids = add_annotations(step, annotations)
+            step.finish(description or _describe(annotations))
+        return ids
+
+    def take_in(
+        self,
+        labels: Sequence[tuple[int, int, str]],
+        others: Sequence[NewAnnotation],
+        *,
+        description: str,
+    ) -> int:
+        """An import: labels (item, frame, label) and other annotations, as one step.
+
+        What is there already in the same words is left alone. Returns how many changed.
+        """
+        with self._database.writing() as connection:
+            step = Step(connection, self._author)
+            changed = 0
+            for frame, batch in _layers(labels):
+                changed += label_items(step, {i: (name, None) for i, name in batch}, frame)
+            fresh = _not_there(connection, others)
+            add_annotations(step, fresh)
+            step.finish(description)
+        return changed + len(fresh)
+
+    def update(
+        self,
+        annotation_id: int,
+        *,
+        label: str | None = None,
+        box: Box | None = None,
+        text: str | None = None,
+    ) -> None:
+        """Change what is given of one annotation; one step.
+
+        Raises
+        ------
+        RecordNotFoundError : it is not there
+        UsageError : a box for an annotation that is none, or a box that is not finite
+        """
+        with self._database.writing() as connection:
+            step = Step(connection, self._author)
+            row = _rows(connection, [annotation_id])[0]
+            values: dict[str, Any] = {}
+            if box is not None:
+                if row.kind != "box":
+                    raise UsageError(f"annotation {annotation_id} is no box", field="box")
+                values |= _corners(box)
+            if label is not None:
+                values["label_id"] = _label_id(connection, label)
+            if text is not None:
+                values["text"] = text
+            if any(getattr(row, name) != value for name, value in values.items()):
+                values |= {"author": self._author, "updated_at": step.now}
+                step.update(ANNOTATION, [row], values)
+            step.finish(f"change {row.kind} {annotation_id}")
+
+    def delete(self, annotation_ids: Sequence[int]) -> int:
+        """Remove annotations as one step; returns how many."""
+        with self._database.writing() as connection:
+            step = Step(connection, self._author)
+            rows = _rows(connection, list(dict.fromkeys(annotation_ids)))
+            step.delete(ANNOTATION, rows)
+            step.finish(f"delete {_count(len(rows), 'annotation')}")
+        return len(rows)
+
+
+def label_items(step: Step, wanted: Mapping[int, tuple[str | None, int | None]], frame: int) -> int:
+    """Item id -> (label or None, prediction it comes from); returns how many items changed."""
+    connection = step.connection
+    _check_items(connection, list(wanted))
+    names = list(dict.fromkeys(name for name, _ in wanted.values() if name is not None))
+    ids = ensure_labels(connection, names)
+    exclusive = is_exclusive(connection)
+    there = _labels_there(connection, list(wanted), frame)
+    changed = 0
+    new: list[dict[str, Any]] = []
+    moved: dict[tuple[int, int | None], list[Row[Any]]] = {}
+    removed: list[Row[Any]] = []
+    for item_id, (name, prediction_id) in wanted.items():
+        rows = there.get(item_id, [])
+        label_id = None if name is None else ids[name]
+        has_it = any(row.label_id == label_id for row in rows)
+        if label_id is None:
+            removed += rows
+            changed += bool(rows)
+        elif has_it and (not exclusive or len(rows) == 1):
+            continue
+        elif exclusive and rows:
+            moved.setdefault((label_id, prediction_id), []).append(rows[0])
+            removed += rows[1:]
+            changed += 1
+        else:
+            annotation = NewAnnotation(item_id, frame, "label", prediction_id=prediction_id)
+            new.append(_row(step, annotation, label_id))
+            changed += 1
+    step.delete(ANNOTATION, removed)
+    for (label_id, prediction_id), rows in moved.items():
+        values = {"label_id": label_id, "prediction_id": prediction_id}
+        step.update(ANNOTATION, rows, {**values, "author": step.author, "updated_at": step.now})
+    step.insert(ANNOTATION, new)
+    return changed
+
+
+def add_annotations(step: Step, annotations: Sequence[NewAnnotation]) -> list[int]:
+    """Add annotations within a step; labels that are new join the label set."""
+    _check_items(step.connection, [annotation.item_id for annotation in annotations])
+    names = [name for name in dict.fromkeys(map(_label_name, annotations)) if name]
+    ids = ensure_labels(step.connection, names)
+    rows = [_row(step, a, ids.get(_label_name(a))) for a in annotations]
+    return step.insert(ANNOTATION, rows)
+
+
+def delete_from_predictions(step: Step, prediction_ids: Sequence[int]) -> None:
+    """Remove the annotations that accepting these predictions had made."""
+    table = Annotation.__table__
+    for part in chunks(prediction_ids):
+        statement = select(table).where(Annotation.prediction_id.in_(part))
+        step.delete(ANNOTATION, list(step.connection.execute(statement)))
+
+
+def _label_name(annotation: NewAnnotation) -> str:
+    return annotation.label or (annotation.box.label if annotation.box else "")
+
+
+def _label_id(connection: Connection, name: str) -> int | None:
+    return ensure_labels(connection, [name])[name] if name else None
+
+
+def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[str, Any]:
+    if annotation.frame < 0:
+        raise UsageError(f"no frame {annotation.frame}", field="frame")
+    if (annotation.kind == "box") != (annotation.box is not None):
+        raise UsageError("a box annotation needs a box, and only that one", field="box")
+    corners = dict.fromkeys(("x1", "y1", "x2", "y2"))
+    return {
+        "item_id": annotation.item_id,
+        "frame": annotation.frame,
+        "kind": annotation.kind,
+        "label_id": label_id,
+        **(_corners(annotation.box) if annotation.box else corners),
+        "text": annotation.text,
+        "author": step.author,
+        "prediction_id": annotation.prediction_id,
+        "created_at": step.now,
+        "updated_at": step.now,
+    }
+
+
+def _corners(box: Box) -> dict[str, float]:
+    if not all(math.isfinite(value) for value in box.xyxy):
+        raise UsageError(f"a box needs finite corners, got {box.xyxy}", field="box")
+    return {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
+
+
+def _check_items(connection: Connection, item_ids: Sequence[int]) -> None:
+    wanted = set(item_ids)
+    for part in chunks(sorted(wanted)):
+        wanted -= set(connection.execute(select(Item.id).where(Item.id.in_(part))).scalars())
+    if wanted:
+        raise RecordNotFoundError(
+            f"no item number {min(wanted)}", remedy="List the items: vlmtool-cli show PROJECT"
+        )
+
+
+def _labels_there(
+    connection: Connection, item_ids: Sequence[int], frame: int
+) -> dict[int, list[Row[Any]]]:
+    found: dict[int, list[Row[Any]]] = {}
+    for part in chunks(item_ids):
+        statement = select(Annotation.__table__).where(
+            Annotation.item_id.in_(part), Annotation.frame == frame, Annotation.kind == "label"
+        )
+        for row in connection.execute(statement.order_by(Annotation.id)):
+            found.setdefault(row.item_id, []).append(row)
+    return found
+
+
+def _layers(labels: Sequence[tuple[int, int, str]]) -> list[tuple[int, list[tuple[int, str]]]]:
+    """Labels by frame, so that an item with several labels has one in each layer."""
+    layers: list[tuple[int, dict[int, str]]] = []
+    for item_id, frame, name in dict.fromkeys(labels):
+        free = next((batch for f, batch in layers if f == frame and item_id not in batch), None)
+        if free is None:
+            free = {}
+            layers.append((frame, free))
+        free[item_id] = name
+    return [(frame, list(batch.items())) for frame, batch in layers]
+
+
+def _not_there(connection: Connection, annotations: Sequence[NewAnnotation]) -> list[NewAnnotation]:
+    there: set[tuple[Any, ...]] = set()
+    for part in chunks(sorted({annotation.item_id for annotation in annotations})):
+        rows = connection.execute(_statement().where(Annotation.item_id.in_(part)))
+        there |= {_content(_record(row)) for row in rows}
+    return [annotation for annotation in annotations if _content(annotation) not in there]
+
+
+def _content(annotation: NewAnnotation | AnnotationRecord) -> tuple[Any, ...]:
+    box = annotation.box
+    label = annotation.label or (box.label if box else "")
+    corners = box.xyxy if box else None
+    return annotation.item_id, annotation.frame, annotation.kind, label, corners, annotation.text
+
+
+def _rows(connection: Connection, annotation_ids: Sequence[int]) -> list[Row[Any]]:
+    found: dict[int, Row[Any]] = {}
+    for part in chunks(annotation_ids):
+        statement = select(Annotation.__table__).where(Annotation.id.in_(part))
+        found.update((row.id, row) for row in connection.execute(statement))
+    for annotation_id in annotation_ids:
+        if annotation_id not in found:
+            raise _missing(annotation_id)
+    return [found[i] for i in annotation_ids]
+
+
+def _missing(annotation_id: int) -> RecordNotFoundError:
+    return RecordNotFoundError(
+        f"no annotation number {annotation_id}", remedy="It may have been deleted or undone."
+    )
+
+
+def _statement() -> Select[Any]:
+    return (
+        select(Annotation.__table__, Label.name.label("label_name"))
+        .outerjoin(Label, Label.id == Annotation.label_id)
+        .order_by(Annotation.item_id, Annotation.frame, Annotation.id)
+    )
+
+
+def _record(row: Row[Any]) -> AnnotationRecord:
+    label = row.label_name or ""
+    return AnnotationRecord(
+        id=row.id,
+        item_id=row.item_id,
+        frame=row.frame,
+        kind=row.kind,
+        label=label,
+        box=Box(row.x1, row.y1, row.x2, row.y2, label) if row.kind == "box" else None,
+        text=row.text,
+        author=row.author,
+        prediction_id=row.prediction_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _describe_labels(labels: Mapping[int, str | None]) -> str:
+    names = sorted({name for name in labels.values() if name is not None})
+    items = _count(len(labels), "item")
+    if not names:
+        return f"remove the labels of {items}"
+    shown = names[0] if len(names) == 1 else _count(len(names), "different label")
+    return f"label {items}: {shown}"
+
+
+def _describe(annotations: Sequence[NewAnnotation]) -> str:
+    kinds = {annotation.kind for annotation in annotations}
+    noun = kinds.pop() if len(kinds) == 1 else "annotation"
+    return f"add {_count(len(annotations), noun)}"

@@ -1,0 +1,137 @@
+"""Creates a project database and brings an older one up to date, after a backup of it."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.pool import NullPool
+
+from vlmtool_core.errors import (
+    CorruptProjectError,
+    NewerProjectError,
+    ProjectExistsError,
+    StorageError,
+)
+from vlmtool_core.store.database import Database, translated
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that this program writes."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def revision_of(database: Database) -> str:
+    """The revision of a project file.
+
+    Raises
+    ------
+    CorruptProjectError : it is no project database
+    NewerProjectError : a newer version of the program wrote it
+    """
+    with database.reading() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
+        raise CorruptProjectError("the database is not one of vlmtool", path=database.path)
+    if revision not in _known_revisions():
+        raise NewerProjectError(
+            f"made by a newer version of vlmtool (database revision {revision},"
+            f" this program knows {newest_revision()})",
+            path=database.path,
+        )
+    return revision
+
+
+def _upgrade_file(path: Path, revision: str = "head") -> None:
+    """Migrate on a connection of its own: batch steps need foreign keys off, then checked."""
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+
+    def manual(connection: object, _record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", manual)
+    event.listen(engine, "begin", begin)
+    with translated(path), engine.begin() as connection:
+        command.upgrade(_config(connection), revision)
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        if broken:
+            raise CorruptProjectError(
+                f"{len(broken)} rows point to rows that are gone; nothing was changed", path=path
+            )
+
+
+def create(path: Path, revision: str = "head") -> None:
+    """Make a new project file: complete, or not there at all.
+
+    Raises
+    ------
+    ProjectExistsError : there is one
+    StorageError : the folder cannot be written to
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+            temporary = Path(folder) / path.name
+            _upgrade_file(temporary, revision)
+            # A hard link fails when the name is taken, where a rename would overwrite.
+            _publish(temporary, path)
+    except FileExistsError as error:
+        raise ProjectExistsError("there is a project in this folder", path=path.parent) from error
+    except OSError as error:
+        raise StorageError(error.strerror or str(error), path=path.parent) from error
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.rename(path)
+
+
+def upgrade(database: Database, backups: Path) -> Path | None:
+    """Bring an older file up to date; returns the backup made before, None if none was needed.
+
+    Raises
+    ------
+    NewerProjectError, CorruptProjectError, StorageError, ProjectBusyError
+    """
+    revision = revision_of(database)
+    if revision == newest_revision() or database.read_only:
+        return None
+    backup = backups / f"{backup_stamp()}-revision-{revision}.sqlite"
+    database.backup(backup)
+    _upgrade_file(database.path)
+    return backup
+
+
+def backup_stamp() -> str:
+    """A name for a backup that sorts by time: `20260131-235959-123456`, UTC."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

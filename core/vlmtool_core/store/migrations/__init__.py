@@ -1,0 +1,1 @@
+"""Alembic scripts: one file per revision, applied in order by `store.migrate`."""

@@ -1,0 +1,137 @@
+"""The store of one project: one repository per topic on one database."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from vlmtool_core.errors import ProjectNotFoundError, StorageError, VlmtoolError
+from vlmtool_core.store import migrate, tables
+from vlmtool_core.store.annotations import AnnotationStore
+from vlmtool_core.store.audit import AuditStore
+from vlmtool_core.store.database import BUSY_TIMEOUT_S, Database
+from vlmtool_core.store.findings import FindingStore
+from vlmtool_core.store.items import ItemStore
+from vlmtool_core.store.labels import LabelStore
+from vlmtool_core.store.learning import LearningStore
+from vlmtool_core.store.predictions import RunStore
+from vlmtool_core.store.records import StoreCounts
+from vlmtool_core.store.settings_table import SettingStore
+from vlmtool_core.store.steps import StepStore
+
+
+def default_author() -> str:
+    """The name under which this user's decisions are recorded."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user in a container
+        return "unknown"
+
+
+class Store:
+    """Everything that is in `project.sqlite`. Safe to use from several threads.
+
+    items, labels, annotations, runs, findings, learning, steps, audit, settings : by topic
+    """
+
+    def __init__(self, database: Database, author: str) -> None:
+        self.database = database
+        self.author = author
+        self.settings = SettingStore(database)
+        self.items = ItemStore(database)
+        self.labels = LabelStore(database)
+        self.annotations = AnnotationStore(database, author)
+        self.steps = StepStore(database, author)
+        self.runs = RunStore(database)
+        self.findings = FindingStore(database, author)
+        self.learning = LearningStore(database)
+        self.audit = AuditStore(database, author)
+
+    @property
+    def read_only(self) -> bool:
+        return self.database.read_only
+
+    def counts(self) -> StoreCounts:
+        """How much of everything there is."""
+        item, finding = tables.Item, tables.Finding
+        decided = select(tables.Review.entity_id).where(tables.Review.entity == "finding")
+        used = select(item.group_id).where(item.group_id.is_not(None)).distinct()
+        statements: dict[str, Select[Any]] = {
+            "items": select(func.count(item.id)),
+            "unreadable": select(func.count(item.id)).where(item.kind.is_(None)),
+            "labelled": select(func.count(tables.Annotation.item_id.distinct())),
+            "groups": select(func.count()).select_from(used.subquery()),
+            "annotations": select(func.count(tables.Annotation.id)),
+            "predictions": select(func.count(tables.Prediction.id)),
+            "runs": select(func.count(tables.Run.id)),
+            "findings": select(func.count(finding.id)),
+            "pending_findings": select(func.count(finding.id)).where(finding.id.not_in(decided)),
+            "versions": select(func.count(tables.ModelVersion.number)),
+        }
+        with self.database.reading() as connection:
+            found = {n: connection.execute(s).scalar_one() for n, s in statements.items()}
+        return StoreCounts(**found)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def create_store(path: Path, author: str | None = None) -> Store:
+    """Make a new project file and open it.
+
+    Raises
+    ------
+    ProjectExistsError, StorageError
+    """
+    migrate.create(path)
+    return Store(Database(path), author or default_author())
+
+
+def open_store(
+    path: Path,
+    backups: Path,
+    *,
+    author: str | None = None,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+) -> Store:
+    """Open a project file: checked, and brought up to date after a backup.
+
+    On a disk that cannot be written to it is opened read-only; every change then raises
+    `StorageError`.
+
+    Raises
+    ------
+    ProjectNotFoundError, CorruptProjectError, NewerProjectError, ProjectBusyError, StorageError
+    """
+    if not path.is_file():
+        raise ProjectNotFoundError("there is no project in this folder", path=path.parent)
+    database = Database(path, busy_timeout_s=busy_timeout_s)
+    try:
+        _prepare(database, backups)
+    except StorageError:
+        database.close()
+        database = _read_only(path)
+        _prepare(database, backups)
+    except VlmtoolError:
+        database.close()
+        raise
+    return Store(database, author or default_author())
+
+
+def _prepare(database: Database, backups: Path) -> None:
+    database.check()
+    migrate.upgrade(database, backups)
+
+
+def _read_only(path: Path) -> Database:
+    journal = path.with_name(f"{path.name}-wal")
+    if journal.exists() and journal.stat().st_size:
+        raise StorageError(
+            "the disk is read-only and the project was not closed on it",
+            path=path,
+            remedy="Copy the project's folder to a disk that you may write to and open it there.",
+        )
+    return Database(path, read_only=True)
