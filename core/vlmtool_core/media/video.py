@@ -94,6 +94,8 @@ class VideoSource(SourceBase):
             "pixel_format": context.pix_fmt,
             "start_s": float((stream.start_time or 0) * (stream.time_base or 0)),
         }
+        if stream.frames:
+            facts["frames_stated"] = stream.frames
         if self._rotation:
             facts["rotation_deg"] = self._rotation
         aspect = stream.sample_aspect_ratio
@@ -134,7 +136,11 @@ class VideoSource(SourceBase):
         return [index.seconds(i) for i in range(len(index))]
 
     def frame(
-        self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
+        self,
+        index: int = 0,
+        *,
+        max_side: int | None = None,
+        window: Window | None = None,  # noqa: ARG002
     ) -> Frame:
         """See `MediaSource.frame`; the picture is the one that decoding from the start gives."""
         table = self.index
@@ -184,33 +190,49 @@ class VideoSource(SourceBase):
             yield self._picture(picture, index, max_side)
 
     def luma(
-        self, height: int = 180, keyframes_only: bool = False
+        self,
+        height: int = 180,
+        keyframes_only: bool = False,
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[tuple[int, float, np.ndarray]]:
         """(index, seconds, uint8 (h, w)) of the luma plane, at most `height` rows; for gates.
 
         Much faster than `frames`: no colour conversion, and no full-size copy.
+        start, stop : only frames start <= index < stop, reached by seeking
         """
         report = DecodeReport(expected=len(self.index))
-        for index, picture in self._decode_all(report, keyframes_only=keyframes_only):
+        for index, picture in self._decode_all(report, keyframes_only, start, stop):
             grey = np.rot90(_luma(picture, height, self._rotation), self._rotation // 90 % 4)
             yield index, self.index.seconds(index), np.ascontiguousarray(grey)
-        if not keyframes_only:
+        if start <= 0 and stop is None and not keyframes_only:
             self._keep_report(report)
 
     def _decode_all(
-        self, report: DecodeReport, *, keyframes_only: bool = False
+        self,
+        report: DecodeReport,
+        keyframes_only: bool = False,
+        start: int = 0,
+        stop: int | None = None,
     ) -> Iterator[tuple[int, VideoFrame]]:
         index = self.index
         container, stream = open_stream(self.path)
         try:
             if keyframes_only:
                 stream.codec_context.skip_frame = "NONKEY"
+            if 0 < start < len(index) and index.exact:
+                with reading(self.path):
+                    container.seek(index.keyframe_before(start), stream=stream, backward=True)
             for ordinal, picture in enumerate(decoded(container, stream, report)):
                 report.delivered += 1
                 report.corrupt += bool(picture.is_corrupt)
                 place = self._place(index, picture, ordinal)
-                if place is not None:
-                    yield place, picture
+                if place is None or place < start:
+                    continue
+                if stop is not None and place >= stop:
+                    break
+                yield place, picture
         finally:
             container.close()
         if report.delivered == 0:
@@ -227,7 +249,7 @@ class VideoSource(SourceBase):
         with reading(self.path):
             size = scaled_size(picture.width, picture.height, max_side)
             check_pixels(self.path, picture.width, picture.height)
-            pixels = picture.to_ndarray(
+            pixels: np.ndarray = picture.to_ndarray(
                 format="rgb24", width=size[0], height=size[1], interpolation="AREA"
             )
         rotation = int(picture.rotation)
@@ -365,7 +387,7 @@ def _luma(picture: VideoFrame, height: int, rotation: int) -> np.ndarray:
 
     if picture.format.name in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "nv12"):
         plane = picture.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
         grey = rows[: picture.height, : picture.width]
     else:
         grey = picture.to_ndarray(format="gray")
