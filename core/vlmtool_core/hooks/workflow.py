@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
-from vlmtool_core.records import ErrorInfo, Finding, Frame, Label, MediaKind, Outcome, Region
+from vlmtool_core.records import (
+    ErrorInfo,
+    Finding,
+    Frame,
+    Label,
+    MediaKind,
+    ModelIdentity,
+    Outcome,
+    Region,
+    Task,
+)
 
 
 class ParameterKind(StrEnum):
@@ -118,6 +128,10 @@ class EngineLike(Protocol):
     ) -> list[Outcome]: ...
 
     def read(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]: ...
+
+    def identity(self, task: Task, model: str | None = None) -> ModelIdentity:
+        """The model that serves `task`; raises `MissingPackError` when it is not installed."""
+        ...
 
 
 @dataclass(frozen=True)
