@@ -1,4 +1,4 @@
-"""Every command has help, the table of commands tells the truth, and the help pages hold together."""
+"""Every command has help, and the help pages name what exists."""
 
 from __future__ import annotations
 
