@@ -18,6 +18,7 @@ VlmtoolError
 ├── EngineError
 │   ├── TaskNotServedError
 │   ├── InferenceError
+│   ├── EngineMemoryError         a smaller batch may help
 │   └── HostError
 ├── ProjectError
 │   ├── ProjectNotFoundError
@@ -193,6 +194,13 @@ class InferenceError(EngineError):
     """The model failed on this frame."""
 
     code = "inference"
+
+
+class EngineMemoryError(EngineError):
+    """Memory ran out during inference; the same frames in smaller batches may fit."""
+
+    code = "engine-memory"
+    default_remedy = "Use a smaller batch (settings: batch_size) or close other programs."
 
 
 class HostError(EngineError):

@@ -3,7 +3,7 @@
 # ruff: noqa: ARG002  (the base refuses; its subclasses use the arguments)
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vlmtool_core.engine.packs import Pack
@@ -40,7 +40,7 @@ class Family:
     name: ClassVar[str] = ""
     tasks: ClassVar[tuple[Task, ...]] = ()
     architectures: ClassVar[tuple[str, ...]] = ()
-    parts: ClassVar[dict[Task, tuple[str, ...]]] = {}
+    parts: ClassVar[Mapping[Task, tuple[str, ...]]] = {}
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
         self.pack = pack

@@ -1,0 +1,77 @@
+"""Models that are there without a pack of their own: what rapidocr brings, and the detector
+that sends each label to whoever can find it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+from vlmtool_core.engine.packs import Pack, PackFile, hash_file
+from vlmtool_core.errors import MissingDependencyError
+from vlmtool_core.records import Task
+
+READ, DETECT = "rapidocr", "starter-detect"
+
+
+def find(pack_id: str) -> Pack | None:
+    """The built-in model of this name, else None.
+
+    Raises
+    ------
+    MissingDependencyError : rapidocr is not installed or lost its files.
+    """
+    if pack_id == READ:
+        return _rapidocr()
+    if pack_id == DETECT:
+        return _detector()
+    return None
+
+
+@functools.cache
+def _rapidocr() -> Pack:
+    spec = importlib.util.find_spec("rapidocr")
+    if spec is None or spec.origin is None:
+        raise MissingDependencyError("rapidocr is not installed")
+    folder = Path(spec.origin).parent / "models"
+    files = tuple(
+        PackFile(path.name, hash_file(path), path.stat().st_size)
+        for path in sorted(folder.glob("*.onnx"))
+    )
+    if not files:
+        raise MissingDependencyError(
+            "rapidocr has no models", path=folder, remedy="Reinstall it: pip install rapidocr"
+        )
+    return Pack(
+        id=READ,
+        version=importlib.metadata.version("rapidocr"),
+        title="Text detection and recognition (PP-OCR)",
+        family="rapidocr",
+        tasks=(Task.READ, Task.DETECT),
+        licence="Apache-2.0",
+        licence_files=(),
+        source="dependency rapidocr",
+        input="RGB, any size",
+        files=files,
+        path=folder,
+        location=folder,
+    )
+
+
+@functools.cache
+def _detector() -> Pack:
+    return Pack(
+        id=DETECT,
+        version="1",
+        title="Starter detector (faces, text, coarse open vocabulary)",
+        family="starter-detect",
+        tasks=(Task.DETECT,),
+        licence="Apache-2.0",
+        licence_files=(),
+        source="built in",
+        input="RGB, any size",
+        files=(),
+        path=Path(),
+        location=Path(),
+    )

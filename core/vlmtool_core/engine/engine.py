@@ -1,0 +1,350 @@
+"""`Engine`: frames in, one outcome per frame out; loads families when they are first needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from vlmtool_core.engine import builtin_packs
+from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.heads import ProbeHead
+from vlmtool_core.engine.model_store import ModelStore
+from vlmtool_core.engine.packs import Pack, verify_pack
+from vlmtool_core.engine.preprocessing import check_frame
+from vlmtool_core.engine.registry import family as family_named
+from vlmtool_core.engine.results import ranked_outcome
+from vlmtool_core.engine.text_space import unique_labels
+from vlmtool_core.errors import (
+    EngineMemoryError,
+    InferenceError,
+    PackIntegrityError,
+    TaskNotServedError,
+    UsageError,
+    VlmtoolError,
+)
+from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, OutcomeStatus, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PACKS = {
+    Task.CLASSIFY: "starter-vision",
+    Task.EMBED: "starter-vision",
+    Task.DETECT: builtin_packs.DETECT,
+    Task.READ: builtin_packs.READ,
+    Task.CAPTION: "starter-llm",
+    Task.ASK: "starter-llm",
+}
+_DEFAULT_TOP = 5
+
+
+class Engine:
+    """The one way to run models. Calls from several threads are served one after the other.
+
+    Parameters
+    ----------
+    store : where the packs are; the user's model store when left out
+    device : "auto" (CUDA if there is one), "cpu" or "cuda"
+    """
+
+    def __init__(self, store: ModelStore | None = None, *, device: str = "auto") -> None:
+        self.store = store or ModelStore()
+        self._wanted_device = device
+        self._device = ""
+        self._families: dict[str, Family] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def device(self) -> str:
+        """ "cpu" or "cuda"; decided on first use."""
+        if not self._device:
+            self._device = _choose_device(self._wanted_device)
+        return self._device
+
+    def family(self, pack_id: str) -> Family:
+        """The loaded family of a pack; its hashes are checked before it is loaded.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError
+        """
+        with self._lock:
+            if pack_id not in self._families:
+                pack = self._pack(pack_id)
+                verify_pack(pack)
+                self._families[pack_id] = family_named(pack.family)(pack, self)
+            return self._families[pack_id]
+
+    def unload(self) -> None:
+        """Forget all loaded models and give their memory back."""
+        with self._lock:
+            self._families.clear()
+            if self._device == "cuda":
+                import torch
+
+                torch.cuda.empty_cache()
+
+    def classify(
+        self,
+        frames: Sequence[Frame],
+        labels: Sequence[Label] | None = None,
+        *,
+        exclusive: bool = True,
+        model: str | None = None,
+        head: ProbeHead | None = None,
+        threshold: float | None = None,
+        top: int | None = None,
+    ) -> list[Outcome]:
+        """Scores per label: of the model's own classes, of `labels`, or of a trained head.
+
+        Parameters
+        ----------
+        labels : any labels (zero-shot); None or none at all means the model's own classes.
+            A repeated name counts once.
+        exclusive : softmax over the labels, else each label on its own
+        head : a trained head, which brings its own labels
+        threshold : leave out scores below it; an outcome with none left is empty
+        top : at most so many scores; 5 for the model's own classes, else all, when left out
+
+        Raises
+        ------
+        UsageError : an empty label, or a head trained on another model.
+        MissingPackError, TaskNotServedError, EngineMemoryError
+        """
+        wanted = unique_labels(labels) if labels and head is None else None
+
+        def call(family: Family, batch: Sequence[Frame]) -> list[Outcome]:
+            if head is not None:
+                return _classify_by_head(family, batch, head)
+            return family.classify(batch, wanted, exclusive=exclusive)
+
+        model = model or (head.pack if head else None)
+        if head is not None:
+            self._check_head(head, model or head.pack)
+        outcomes = self._run(Task.CLASSIFY, model, frames, call)
+        own_classes = wanted is None and head is None
+        limit = top if top is not None else _DEFAULT_TOP if own_classes else None
+        return [_cut(outcome, threshold, limit) for outcome in outcomes]
+
+    def detect(
+        self,
+        frames: Sequence[Frame],
+        labels: Sequence[Label] | None = None,
+        *,
+        threshold: float | None = None,
+        model: str | None = None,
+    ) -> list[Outcome]:
+        """Boxes in pixels of the oriented source image, best first.
+
+        The default model finds faces when `labels` is None; of labels it finds faces, text and,
+        coarsely, whatever the starter's classes can express.
+
+        Raises
+        ------
+        UsageError, MissingPackError, TaskNotServedError, EngineMemoryError
+        """
+        wanted = unique_labels(labels) if labels else None
+
+        def call(family: Family, batch: Sequence[Frame]) -> list[Outcome]:
+            return family.detect(batch, wanted, threshold=threshold)
+
+        return self._run(Task.DETECT, model, frames, call)
+
+    def caption(
+        self, frames: Sequence[Frame], *, prompt: str | None = None, model: str | None = None
+    ) -> list[Outcome]:
+        """One sentence per frame, with the evidence that it rests on.
+
+        Raises
+        ------
+        MissingPackError, TaskNotServedError, EngineMemoryError
+        """
+        return self._run(
+            Task.CAPTION, model, frames, lambda family, batch: family.caption(batch, prompt=prompt)
+        )
+
+    def ask(
+        self, frames: Sequence[Frame], question: str, *, model: str | None = None
+    ) -> list[Outcome]:
+        """An answer per frame with its evidence, or that this model cannot tell (no evidence).
+
+        Raises
+        ------
+        UsageError : an empty question.
+        MissingPackError, TaskNotServedError, EngineMemoryError
+        """
+        if not question.strip():
+            raise UsageError("the question is empty", field="question")
+        return self._run(
+            Task.ASK, model, frames, lambda family, batch: family.ask(batch, question.strip())
+        )
+
+    def read(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]:
+        """Text lines in reading order, with quadrilaterals in pixels of the oriented source.
+
+        Raises
+        ------
+        TaskNotServedError, EngineMemoryError
+        """
+        return self._run(Task.READ, model, frames, lambda family, batch: family.read(batch))
+
+    def embed(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]:
+        """`Outcome.embedding`: float32 (d,), L2-normalised.
+
+        Raises
+        ------
+        MissingPackError, TaskNotServedError, EngineMemoryError
+        """
+        return self._run(Task.EMBED, model, frames, lambda family, batch: family.embed(batch))
+
+    def embedding_size(self, model: str | None = None) -> int:
+        """The d of `embed`."""
+        return self.family(model or DEFAULT_PACKS[Task.EMBED]).embedding_size
+
+    def text_weights(self, labels: Sequence[Label], *, model: str | None = None) -> np.ndarray:
+        """float32 (k, d), rows L2-normalised: where a probe over `embed` may start, made from
+        the labels' names, prompts and definitions.
+
+        Raises
+        ------
+        UsageError : a label without a name, or in a language that the encoder does not read.
+        """
+        family = self.family(model or DEFAULT_PACKS[Task.EMBED])
+        with self._lock:
+            unique_labels(labels)
+            return family.text_weights(labels)
+
+    def identity(
+        self, task: Task, model: str | None = None, head: ProbeHead | None = None
+    ) -> ModelIdentity:
+        """Which model speaks for a task; the fingerprint covers all packs that take part.
+
+        Raises
+        ------
+        MissingPackError, TaskNotServedError
+        """
+        pack = self._pack(model or (head.pack if head else None) or DEFAULT_PACKS[task])
+        family = family_named(pack.family)
+        _require_task(pack, task)
+        parts = () if head is not None else family.parts.get(task, ())
+        prints = [pack.fingerprint, *(self._pack(part).fingerprint for part in parts)]
+        if head is not None:
+            prints.append(head.fingerprint)
+        joined = hashlib.sha256("\n".join(prints).encode()).hexdigest()
+        return ModelIdentity(pack.id, pack.version, joined if len(prints) > 1 else prints[0])
+
+    def _pack(self, pack_id: str) -> Pack:
+        return builtin_packs.find(pack_id) or self.store.pack(pack_id)
+
+    def _check_head(self, head: ProbeHead, model: str) -> None:
+        pack = self._pack(model)
+        if pack.fingerprint != head.pack_fingerprint:
+            raise UsageError(
+                f"the trained head belongs to another model than {pack.id} {pack.version}",
+                field="head",
+                remedy=f"Install the {head.pack} it was trained on, or train again.",
+            )
+
+    def _run(
+        self,
+        task: Task,
+        model: str | None,
+        frames: Sequence[Frame],
+        call: Callable[[Family, Sequence[Frame]], list[Outcome]],
+    ) -> list[Outcome]:
+        pack_id = model or DEFAULT_PACKS[task]
+        _require_task(self._pack(pack_id), task)
+        outcomes: list[Outcome | None] = [_problem(frame) for frame in frames]
+        good = [n for n, outcome in enumerate(outcomes) if outcome is None]
+        if good:
+            with self._lock:
+                family = self.family(pack_id)
+                results = _guarded(lambda batch: call(family, batch), [frames[n] for n in good])
+            for n, result in zip(good, results, strict=True):
+                outcomes[n] = result
+        return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _choose_device(wanted: str) -> str:
+    import torch
+
+    if wanted not in {"auto", "cpu", "cuda"}:
+        raise UsageError(f"unknown device {wanted!r}", remedy="Use auto, cpu or cuda.")
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise UsageError("there is no CUDA device", remedy="Use device auto or cpu.")
+    return "cuda" if available and wanted != "cpu" else "cpu"
+
+
+def _require_task(pack: Pack, task: Task) -> None:
+    if task not in pack.tasks:
+        raise TaskNotServedError(
+            f"{pack.id} serves {', '.join(pack.tasks) or 'no task of its own'}, not {task}",
+            field="model",
+        )
+
+
+def _problem(frame: Frame) -> Outcome | None:
+    try:
+        check_frame(frame)
+    except InferenceError as error:
+        return Outcome.failed(error)
+    return None
+
+
+def _guarded(
+    call: Callable[[Sequence[Frame]], list[Outcome]], frames: Sequence[Frame]
+) -> list[Outcome]:
+    """Run a batch; if it fails, run its frames alone, so that only the broken one fails."""
+    try:
+        return call(frames)
+    except (UsageError, TaskNotServedError, PackIntegrityError):
+        raise  # wrong for every frame
+    except VlmtoolError as error:
+        if error.exit_code == 3:
+            raise
+        failure: Exception = error
+    except Exception as error:
+        log.exception("a batch of %d frames failed", len(frames))
+        failure = _as_engine_error(error)
+    if len(frames) == 1:
+        return [Outcome.failed(failure)]
+    if isinstance(failure, EngineMemoryError):
+        raise failure
+    return [_guarded(call, [frame])[0] for frame in frames]
+
+
+def _as_engine_error(error: Exception) -> VlmtoolError:
+    import torch
+
+    text = str(error)
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if exhausted or "can't allocate memory" in text or "Failed to allocate memory" in text:
+        return EngineMemoryError("memory ran out during inference")
+    return InferenceError(f"the model failed: {type(error).__name__}: {text[:300]}")
+
+
+def _classify_by_head(family: Family, frames: Sequence[Frame], head: ProbeHead) -> list[Outcome]:
+    import numpy as np
+
+    embedded = family.embed(frames)
+    features = [outcome.embedding for outcome in embedded if outcome.embedding is not None]
+    probabilities = head.probabilities(np.stack(features))
+    return [
+        ranked_outcome(head.labels, row, outcome.provenance)
+        for row, outcome in zip(probabilities, embedded, strict=True)
+    ]
+
+
+def _cut(outcome: Outcome, threshold: float | None, top: int | None) -> Outcome:
+    if outcome.status is not OutcomeStatus.OK:
+        return outcome
+    scores = tuple(s for s in outcome.scores if threshold is None or s.score >= threshold)[:top]
+    status = OutcomeStatus.OK if scores else OutcomeStatus.EMPTY
+    return dataclasses.replace(outcome, status=status, scores=scores)
