@@ -25,6 +25,7 @@ from vlmtool_core.hooks.workflow import (
 )
 from vlmtool_core.jobs import CancelToken, Progress, ProgressMeter
 from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
+from vlmtool_core.media.hashing import sha256_of
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import (
     Box,
@@ -91,5 +92,6 @@ __all__ = [
     "natural_key",
     "open_media",
     "scan",
+    "sha256_of",
     "write_atomically",
 ]
