@@ -21,7 +21,12 @@ from vlmtool_core.media.dicom_facts import (
 from vlmtool_core.media.dicom_header import Header, read_header, text
 from vlmtool_core.media.dicom_pixels import PixelReader
 from vlmtool_core.media.dicom_series import Slice, geometry_of, slice_of
-from vlmtool_core.media.dicom_transform import Transform, mask_bits, transform_of
+from vlmtool_core.media.dicom_transform import (
+    Transform,
+    apply_palette,
+    mask_bits,
+    transform_of,
+)
 from vlmtool_core.media.images import decoding
 from vlmtool_core.media.pixels import rgb, shrink
 from vlmtool_core.media.sources import SourceBase
@@ -199,21 +204,16 @@ class DicomSource(SourceBase):
         values, photometric = reader.read(frame)
         with decoding(header.path):
             if photometric == "PALETTE COLOR":
-                from pydicom.pixels import apply_color_lut
-
-                values = apply_color_lut(values, header.dataset)
-                bits = values.dtype.itemsize * 8
-            else:
-                bits = reader.bits_stored
+                return apply_palette(values, header.dataset)
             if values.ndim != 3 or values.shape[2] < 3:
                 raise DamagedMediaError(
                     f"{photometric} with {reader.samples} samples per pixel", path=header.path
                 )
-            if bits == 8 and values.dtype == np.uint8:
+            if values.dtype == np.uint8:
                 return values
-            return np.clip(values.astype(np.float32) * (255 / (2**bits - 1)), 0, 255).astype(
-                np.uint8
-            )
+            full = float(2**reader.bits_stored - 1)
+            grey = np.rint(values.astype(np.float32) * np.float32(255 / full))
+            return np.clip(grey, 0, 255).astype(np.uint8)
 
     def close(self) -> None:
         for _, reader in self._open.values():

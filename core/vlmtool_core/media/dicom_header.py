@@ -132,7 +132,8 @@ def _locate_pixels(header: Header, stream: BinaryIO) -> None:
     header.keyword = _PIXEL_TAGS.get(group << 16 | element, "")
     if not header.keyword:
         return
-    if implicit:
+    # Some writers mix implicit elements into an explicit data set.
+    if implicit or not head[4:6].isalpha():
         length = struct.unpack_from(f"{order}I", head, 4)[0]
         header.vr = "OW"
     else:

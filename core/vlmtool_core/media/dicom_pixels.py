@@ -84,7 +84,7 @@ class PixelReader:
     def _required(self, keyword: str) -> int:
         value = number(self._header.dataset, keyword)
         if value is None or value <= 0:
-            raise DamagedMediaError("the header lacks it", path=self.path, field=keyword)
+            raise DamagedMediaError(f"the header lacks {keyword}", path=self.path, field=keyword)
         return int(value)
 
     def _check(self) -> None:
@@ -155,15 +155,11 @@ class PixelReader:
         return f"{name} {version(name)}"
 
     def _decode(self, index: int, plugin: str) -> tuple[np.ndarray, str]:
-        from pydicom.pixels import as_pixel_options, get_decoder
+        from pydicom.pixels.decoders.base import get_decoder
 
-        header = self._header
-        decoder = get_decoder(header.transfer_syntax)
+        decoder = get_decoder(self._header.transfer_syntax)
         with decoding(self.path):
-            options: dict[str, Any] = as_pixel_options(header.dataset)
-            options.update(pixel_keyword=header.keyword, pixel_vr=header.vr)
-            source, index, extra = self._source(index, options)
-            options.update(extra)
+            source, index, options = self._source(index)
             values, facts = decoder.as_array(source, index=index, decoding_plugin=plugin, **options)
         expected = (self.rows, self.columns)
         if values.shape[:2] != expected or values.ndim not in (2, 3):
@@ -173,10 +169,33 @@ class PixelReader:
             )
         return values, str(facts.get("photometric_interpretation", ""))
 
-    def _source(
-        self, index: int, options: dict[str, Any]
-    ) -> tuple[BinaryIO | bytes, int, dict[str, Any]]:
+    def _options(self) -> dict[str, Any]:
+        """What pydicom's decoders need to know of the Image Pixel module."""
+        dataset = self._header.dataset
+        options: dict[str, Any] = {
+            "rows": self.rows,
+            "columns": self.columns,
+            "samples_per_pixel": self.samples,
+            "photometric_interpretation": text_of(self._header, "PhotometricInterpretation"),
+            "bits_allocated": self.bits_allocated,
+            "bits_stored": self.bits_stored,
+            "number_of_frames": self.frame_count,
+            "pixel_keyword": self._header.keyword,
+            "pixel_vr": self._header.vr,
+            "pixel_representation": int(number(dataset, "PixelRepresentation") or 0),
+        }
+        if self.samples > 1:
+            options["planar_configuration"] = int(number(dataset, "PlanarConfiguration") or 0)
+        if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+            options["extended_offsets"] = (
+                dataset.ExtendedOffsetTable,
+                dataset.ExtendedOffsetTableLengths,
+            )
+        return options
+
+    def _source(self, index: int) -> tuple[BinaryIO | bytes, int, dict[str, Any]]:
         """The stream at its pixel data; for one of many encapsulated frames, that frame alone."""
+        options = self._options()
         if self._stream is None:
             self._stream = self._header.opener()
         if self._header.length is None and self.frame_count > 1:
@@ -186,10 +205,10 @@ class PixelReader:
                 )
             if self._fragments:
                 options.pop("extended_offsets", None)
-                data = _encapsulate(self._stream, *self._fragments[index])
-                return data, 0, {"number_of_frames": 1}
+                options["number_of_frames"] = 1
+                return _encapsulate(self._stream, *self._fragments[index]), 0, options
         self._stream.seek(self._header.offset)
-        return self._stream, index, {}
+        return self._stream, index, options
 
     def close(self) -> None:
         if self._stream is not None:

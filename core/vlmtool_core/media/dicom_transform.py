@@ -143,10 +143,13 @@ def _tables(dataset: Any, keyword: str, signed: bool) -> tuple[LookupTable, ...]
     return tuple(table for table in tables if table is not None)
 
 
-def lookup_table(item: Any, signed: bool) -> LookupTable | None:
-    """A Modality or VOI LUT item (PS3.3 C.11.1.1); None when it breaks its descriptor."""
-    descriptor = numbers(item, "LUTDescriptor")
-    data = item.get("LUTData")
+def lookup_table(item: Any, signed: bool, prefix: str = "LUT") -> LookupTable | None:
+    """A Modality or VOI LUT item (PS3.3 C.11.1.1), or the palette of the colour `prefix`.
+
+    None when it is absent or breaks its own descriptor.
+    """
+    descriptor = numbers(item, f"{prefix}Descriptor")
+    data = item.get(f"{prefix}Data")
     if len(descriptor) != 3 or data is None:
         return None
     count = int(descriptor[0]) or 65536
@@ -162,17 +165,41 @@ def lookup_table(item: Any, signed: bool) -> LookupTable | None:
 
 
 def _entries(item: Any, data: Any, count: int) -> np.ndarray | None:
+    """Entries as float32 (count,); 8-bit ones come as bytes, wider ones as words or numbers."""
     if isinstance(data, bytes):
         little = getattr(item, "original_encoding", (None, True))[1] is not False
-        kind = (
-            np.dtype(np.uint8) if len(data) <= count + 1 else np.dtype("<u2" if little else ">u2")
-        )
+        word = np.dtype("<u2" if little else ">u2")
+        kind = np.dtype(np.uint8) if len(data) <= count + 1 else word
         values = np.frombuffer(data[: len(data) // kind.itemsize * kind.itemsize], kind)
     else:
         values = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
     if len(values) < count:
         return None
     return values[:count].astype(np.float32)
+
+
+def apply_palette(stored: np.ndarray, dataset: Any) -> np.ndarray:
+    """PALETTE COLOR indices (h, w) to uint8 RGB (h, w, 3) (PS3.3 C.7.6.3.1.5).
+
+    Raises
+    ------
+    ValueError : a palette is missing or too short
+    """
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        from pydicom.pixels.processing import apply_color_lut
+
+        wide = apply_color_lut(stored, dataset)
+        return wide if wide.dtype == np.uint8 else (wide >> 8).astype(np.uint8)
+    names = [f"{colour}PaletteColorLookupTable" for colour in ("Red", "Green", "Blue")]
+    tables = [lookup_table(dataset, signed=False, prefix=name) for name in names]
+    if any(table is None for table in tables):
+        raise ValueError("a colour palette is missing or shorter than its descriptor says")
+    present = [table for table in tables if table is not None]
+    # Writers that declare 16 bits and fill 8 are common; all three tables then do it.
+    narrow = max(float(table.entries.max()) for table in present) <= 255
+    scale = np.float32(1 if narrow else 255 / (2 ** present[0].bits - 1))
+    planes = [np.rint(table.apply(stored) * scale) for table in present]
+    return np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
 
 
 def mask_bits(stored: np.ndarray, dataset: Any) -> np.ndarray:

@@ -115,7 +115,11 @@ class ImageSource(SourceBase):
             image.close()
 
     def frame(
-        self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
+        self,
+        index: int = 0,
+        *,
+        max_side: int | None = None,
+        window: Window | None = None,  # noqa: ARG002
     ) -> Frame:
         """See `MediaSource.frame`; `window` does not apply."""
         self._check_index(index)

@@ -11,13 +11,64 @@ from vlmtool_core.errors import MediaNotFoundError
 HEAD_BYTES = 1024
 
 IMAGE_EXTENSIONS = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .mpo .tif .tiff .btf .webp .bmp .dib .gif .jp2 .j2k "
-    ".pgm .ppm .pbm .pnm .avif".split()
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".tif",
+        ".tiff",
+        ".btf",
+        ".webp",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".jp2",
+        ".j2k",
+        ".pgm",
+        ".ppm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+    ]
 )
-DICOM_EXTENSIONS = frozenset(".dcm .dicom .dic .ima".split())
+DICOM_EXTENSIONS = frozenset([".dcm", ".dicom", ".dic", ".ima"])
 VIDEO_EXTENSIONS = frozenset(
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .wmv .asf .flv .mpg .mpeg .mpe .vob .ts .mts .m2ts "
-    ".3gp .3g2 .ogv .dav .h264 .h265 .hevc .264 .265 .mjpeg .mjpg .y4m .mxf".split()
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".wmv",
+        ".asf",
+        ".flv",
+        ".mpg",
+        ".mpeg",
+        ".mpe",
+        ".vob",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".3gp",
+        ".3g2",
+        ".ogv",
+        ".dav",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".264",
+        ".265",
+        ".mjpeg",
+        ".mjpg",
+        ".y4m",
+        ".mxf",
+    ]
 )
 MEDIA_EXTENSIONS = IMAGE_EXTENSIONS | DICOM_EXTENSIONS | VIDEO_EXTENSIONS
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +13,17 @@ from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.budget import check_file, check_frames, check_pixels, scaled_size
 from vlmtool_core.media.sources import SourceBase
+from vlmtool_core.media.video_decode import (
+    Cursor,
+    DecodeReport,
+    decoded,
+    index_by_decoding,
+    play,
+)
 from vlmtool_core.media.video_index import (
     FrameIndex,
     build_index,
     open_stream,
-    packets,
     present_entries,
     reading,
 )
@@ -30,22 +34,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Below this distance it is cheaper to decode on than to seek back to a key frame.
-DECODE_ON_FRAMES = 48
-
-
-@dataclass
-class DecodeReport:
-    """What a full pass over a video met. expected : frames that its packets promise."""
-
-    expected: int = 0
-    delivered: int = 0
-    corrupt: int = 0
-    errors: int = 0
-
-    @property
-    def damaged(self) -> bool:
-        return bool(self.corrupt or self.errors or self.delivered < self.expected)
+# A picture track that ends this much before the container says so has lost its end.
+MISSING_END_S = 1.0
+MISSING_END_SHARE = 0.05
 
 
 class VideoSource(SourceBase):
@@ -59,7 +50,7 @@ class VideoSource(SourceBase):
     def __init__(self, path: Path) -> None:
         size = check_file(path)
         self._index: FrameIndex | None = None
-        self._cursor: _Cursor | None = None
+        self._cursor: Cursor | None = None
         self.report: DecodeReport | None = None
         container, stream = open_stream(path)
         try:
@@ -119,16 +110,21 @@ class VideoSource(SourceBase):
         if self._index is None:
             index = build_index(self.path)
             if not index.exact:
-                index = _index_by_decoding(self.path, index.time_base, self._rate)
+                index = index_by_decoding(self.path, index.time_base, self._info.rate or 25.0)
             if not len(index):
                 raise DamagedMediaError("no frame can be decoded", path=self.path)
             check_frames(self.path, len(index))
             self._index = index
+            self._check_end(index)
         return self._index
 
-    @property
-    def _rate(self) -> float:
-        return self._info.rate or 25.0
+    def _check_end(self, index: FrameIndex) -> None:
+        """Warn when the pictures stop before the time that the container states."""
+        stated = self._info.duration_s
+        start = self._info.facts.get("start_s", 0.0)
+        present = index.seconds(len(index) - 1) - start
+        if stated and stated - present > max(MISSING_END_S, MISSING_END_SHARE * stated):
+            self._warn(f"the pictures end at {present:.1f} s of {stated:.1f} s: truncated?")
 
     def times(self) -> list[float]:
         """Presentation time of each frame in seconds of file time."""
@@ -149,7 +145,7 @@ class VideoSource(SourceBase):
         if self._cursor is None or not self._cursor.reaches(index):
             if self._cursor is not None:
                 self._cursor.close()
-            self._cursor = _Cursor(self.path, table, index)
+            self._cursor = Cursor(self.path, table, index)
         picture = self._cursor.advance(index)
         if picture is None:
             self._cursor.close()
@@ -217,31 +213,16 @@ class VideoSource(SourceBase):
         stop: int | None = None,
     ) -> Iterator[tuple[int, VideoFrame]]:
         index = self.index
-        container, stream = open_stream(self.path)
-        try:
-            if keyframes_only:
-                stream.codec_context.skip_frame = "NONKEY"
-            if 0 < start < len(index) and index.exact:
-                with reading(self.path):
-                    container.seek(index.keyframe_before(start), stream=stream, backward=True)
-            for ordinal, picture in enumerate(decoded(container, stream, report)):
-                report.delivered += 1
-                report.corrupt += bool(picture.is_corrupt)
-                place = self._place(index, picture, ordinal)
-                if place is None or place < start:
-                    continue
-                if stop is not None and place >= stop:
-                    break
-                yield place, picture
-        finally:
-            container.close()
+        if start >= len(index):
+            return
+        frames = play(self.path, index, report, start=max(0, start), keyframes_only=keyframes_only)
+        for place, picture in frames:
+            if stop is not None and place >= stop:
+                break
+            yield place, picture
+        frames.close()
         if report.delivered == 0:
             raise DamagedMediaError("no frame can be decoded", path=self.path)
-
-    def _place(self, index: FrameIndex, picture: VideoFrame, ordinal: int) -> int | None:
-        if picture.pts is not None and index.exact:
-            return index.find(picture.pts) if picture.pts >= index.pts[0] else None
-        return min(ordinal, len(index) - 1)
 
     def _picture(self, picture: VideoFrame, index: int, max_side: int | None) -> Frame:
         import av
@@ -289,74 +270,6 @@ class VideoSource(SourceBase):
             self._cursor = None
 
 
-class _Cursor:
-    """A decoder that stands somewhere in the video and can go forwards."""
-
-    def __init__(self, path: Path, index: FrameIndex, target: int) -> None:
-        self._index = index
-        self._container, self._stream = open_stream(path)
-        self.position = -1
-        if index.exact and target > 0:
-            start = index.keyframe_before(target)
-            with reading(path):
-                self._container.seek(start, stream=self._stream, backward=True)
-            self.position = max(-1, index.find(start) - 1)
-        self._frames = decoded(self._container, self._stream, DecodeReport())
-        self._ordinal = -1
-        self._pending: tuple[int, VideoFrame] | None = None
-
-    def reaches(self, target: int) -> bool:
-        """Whether `target` lies ahead, and no key frame to seek to lies far ahead of here."""
-        if target <= self.position:
-            return False
-        if not self._index.exact or target - self.position <= DECODE_ON_FRAMES:
-            return True
-        key = bisect_right(self._index.pts, self._index.keyframe_before(target)) - 1
-        return key <= self.position + DECODE_ON_FRAMES
-
-    def advance(self, target: int) -> VideoFrame | None:
-        """Decode on to frame `target`; None when the decoder does not deliver it."""
-        while True:
-            found = self._pending or self._next()
-            self._pending = None
-            if found is None:
-                return None
-            place, picture = found
-            if place > target:
-                self._pending = found
-                return None
-            self.position = place
-            if place == target:
-                return picture
-
-    def _next(self) -> tuple[int, VideoFrame] | None:
-        for picture in self._frames:
-            self._ordinal += 1
-            if not self._index.exact or picture.pts is None:
-                return self._ordinal, picture
-            if picture.pts >= self._index.pts[0]:
-                return self._index.find(picture.pts), picture
-        return None
-
-    def close(self) -> None:
-        self._container.close()
-
-
-def decoded(
-    container: InputContainer, stream: VideoStream, report: DecodeReport
-) -> Iterator[VideoFrame]:
-    """Frames in order of presentation; a packet that breaks the decoder is counted and skipped."""
-    import av.error
-
-    for packet in packets(container, stream):
-        try:
-            pictures: list[Any] = list(packet.decode())
-        except av.error.FFmpegError:
-            report.errors += 1
-            continue
-        yield from pictures
-
-
 def _first_rotation(path: Path, container: InputContainer, stream: VideoStream) -> int:
     """Degrees, counter-clockwise, by which the first frame has to be turned."""
     for picture in decoded(container, stream, DecodeReport()):
@@ -370,21 +283,10 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
     return container.duration / 1_000_000 if container.duration else None
 
 
-def _index_by_decoding(path: Path, time_base: Fraction, rate: float) -> FrameIndex:
-    """For files without usable times: count what the decoder gives, at the average rate."""
-    container, stream = open_stream(path)
-    try:
-        count = sum(1 for _ in decoded(container, stream, DecodeReport()))
-    finally:
-        container.close()
-    step = max(1, round(1 / (rate * float(time_base))))
-    times = range(0, count * step, step)
-    return FrameIndex(times, times[:1], time_base, exact=False)
-
-
 def _luma(picture: VideoFrame, height: int, rotation: int) -> np.ndarray:
     import cv2
 
+    grey: np.ndarray
     if picture.format.name in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "nv12"):
         plane = picture.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)

@@ -20,6 +20,7 @@ from vlmtool_core.errors import (
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 class FrameIndex:
     """Presentation times of all frames in ascending order; a frame's place in it is its index.
 
-    pts, keyframes : integers in units of `time_base` seconds
-    exact : False when the container has no usable pts, and frames are counted instead
+    pts : of each frame, keyframes : of the key frames among them, in units of `time_base` seconds
+    seek_points : for each key frame, the time stamp to ask the demuxer for
+    exact : False when the packets have no usable pts, and frames are counted by decoding instead
     """
 
     pts: Sequence[int]
     keyframes: Sequence[int]
+    seek_points: Sequence[int]
     time_base: Fraction
     exact: bool = True
 
@@ -46,10 +49,17 @@ class FrameIndex:
         """Index of the last frame at or before `pts`; 0 before the first."""
         return max(0, bisect_right(self.pts, pts) - 1)
 
-    def keyframe_before(self, index: int) -> int:
-        """pts of the last key frame at or before frame `index`."""
+    def key_before(self, index: int) -> int:
+        """Index of the last key frame at or before frame `index`; 0 when there is none."""
         place = bisect_right(self.keyframes, self.pts[index]) - 1
-        return self.keyframes[place] if place >= 0 else self.pts[0]
+        return self.find(self.keyframes[place]) if place >= 0 else 0
+
+    def ways_to(self, index: int) -> list[int | None]:
+        """Time stamps to seek to for frame `index`, best first; None is the start of the file."""
+        if not self.exact or index <= 0:
+            return [None]
+        place = bisect_right(self.keyframes, self.pts[index]) - 1
+        return [*(self.seek_points[i] for i in (place, place - 1) if i > 0), None]
 
 
 @contextmanager
@@ -86,12 +96,12 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
         container = av.open(str(path), metadata_errors="replace")
     streams = [s for s in container.streams.video if not _is_cover(s)]
     stream = streams[0] if streams else None
-    if stream is None:
+    if stream is None or stream.codec_context is None:
         container.close()
-        raise UnsupportedMediaError("there is no picture track in it", path=path)
-    if stream.codec_context is None:
-        container.close()
-        raise UnsupportedMediaError("no decoder here for its picture track", path=path)
+        what = (
+            "there is no picture track in it" if stream is None else "no decoder for its pictures"
+        )
+        raise UnsupportedMediaError(what, path=path)
     stream.thread_type = "AUTO"
     return container, stream
 
@@ -111,10 +121,12 @@ def build_index(path: Path) -> FrameIndex:
     """
     container, stream = open_stream(path)
     pts: list[int] = []
-    keys: list[int] = []
+    keys: list[tuple[int, int]] = []
     missing = False
     try:
         time_base = stream.time_base or Fraction(1, 1)
+        # AVI stores the order of decoding only: with B-frames that is not the order of showing.
+        missing = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
         for packet in packets(container, stream):
             if packet.is_discard or packet.size == 0:
                 continue
@@ -123,19 +135,22 @@ def build_index(path: Path) -> FrameIndex:
                 continue
             pts.append(packet.pts)
             if packet.is_keyframe:
-                keys.append(packet.pts)
+                # Transport streams are searched by decoding time, which may lie earlier.
+                dts = packet.pts if packet.dts is None else packet.dts
+                keys.append((packet.pts, min(packet.pts, dts)))
     finally:
         container.close()
     pts.sort()
     keys.sort()
     unique = len(set(pts)) == len(pts)
-    # Pictures before the first key frame depend on ones that the file does not have.
     if keys:
-        pts = pts[bisect_right(pts, keys[0]) - 1 :]
-    return FrameIndex(pts, keys, time_base, exact=bool(pts) and unique and not missing)
+        # Pictures before the first key frame depend on ones that the file does not have.
+        pts = pts[max(0, bisect_right(pts, keys[0][0]) - 1) :]
+    exact = bool(pts) and unique and not missing
+    return FrameIndex(pts, [k for k, _ in keys], [s for _, s in keys], time_base, exact)
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator:  # type: ignore[type-arg]
+def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """Packets of the picture track up to the end, or up to where the file breaks off."""
     import av.error
 
@@ -153,9 +168,8 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator:  # type
 
 def present_entries(stream: VideoStream, file_size: int) -> tuple[int, int]:
     """(entries of the container's own index, those whose bytes are in the file)."""
-    entries = stream.index_entries
     total = present = 0
-    for entry in entries:
+    for entry in stream.index_entries:
         total += 1
         present += entry.pos + entry.size <= file_size
     return total, present
