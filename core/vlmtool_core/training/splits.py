@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmtool_core.errors import NotEnoughLabelsError
 
-TRAIN = "train"
-HOLDOUT = "holdout"
+Side = Literal["train", "holdout"]
+TRAIN: Final = "train"
+HOLDOUT: Final = "holdout"
 ATTEMPTS = 32
 
 Ints = NDArray[np.int64]
@@ -39,9 +41,9 @@ class Split:
     holdout: tuple[int, ...]
     excluded: tuple[int, ...] = ()
 
-    def sides(self) -> dict[int, str]:
+    def sides(self) -> dict[int, Side]:
         """Side by key, as it is stored."""
-        sides = dict.fromkeys(self.train, TRAIN) | dict.fromkeys(self.excluded, TRAIN)
+        sides: dict[int, Side] = dict.fromkeys((*self.train, *self.excluded), TRAIN)
         return sides | dict.fromkeys(self.holdout, HOLDOUT)
 
 
