@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 EXIT_SOME_FAILED = 1
 EXIT_CANCELLED = 130
+MOST_DOCUMENTS = 12
 
 PATH_KINDS = frozenset(
     {ParameterKind.INPUT_FILE, ParameterKind.OUTPUT_FILE, ParameterKind.OUTPUT_FOLDER}
@@ -262,8 +263,10 @@ def _show(workflow: Workflow, result: WorkflowResult, *, as_json: bool, filed: b
         click.echo(result.summary)
         if result.rows:
             emit_table(workflow.title, result.columns, result.rows)
-        for document in result.documents:
+        for document in result.documents[:MOST_DOCUMENTS]:
             click.echo(f"{document.title}: {document.path}")
+        if len(result.documents) > MOST_DOCUMENTS:
+            click.echo(f"and {len(result.documents) - MOST_DOCUMENTS} more files beside them")
         if filed and result.findings:
             click.echo(f"{len(result.findings)} findings are in the project's review queue.")
     for failure in result.failures:
