@@ -31,8 +31,9 @@ from vlmtool_core.project.model_versions import (
     resolve_model,
     version_number,
 )
+from vlmtool_core.project.version_facts import head_of, metric_records, probe_facts, summary
 from vlmtool_core.records import ErrorInfo, Json, Label, Task
-from vlmtool_core.store.records import MetricRecord, NewVersion
+from vlmtool_core.store.records import NewVersion
 from vlmtool_core.training.gate import judge
 from vlmtool_core.training.probe import FittedProbe, fit_probe
 from vlmtool_core.training.records import (
@@ -158,7 +159,7 @@ class _Training:
         data = data.without(failed, "as they cannot be read")
         sides = divide(self.project, data, self.settings)
         probe = self._fit(sides.train, data, features, pack.id)
-        head = _head(probe, data.names, pack.id, fingerprint)
+        head = head_of(probe, data.names, pack.id, fingerprint)
         number = max((v.number for v in self.project.store.learning.versions()), default=0) + 1
         report = self._prove(head, f"v{number}", data.labels, sides)
         gate = judge(*_old_and_new(report), margin=self.settings.margin)
@@ -231,10 +232,10 @@ class _Training:
         title = f"{self.settings.method} on {head.pack}, {total} labels"
         cross_validated = probe.cross_validated if total < CROSS_VALIDATED_UP_TO else None
         data = {
-            "metrics": _summary(new),
+            "metrics": summary(new),
             "gate": asdict(gate),
             "settings": self.settings.to_json(),
-            "probe": _probe_facts(probe),
+            "probe": probe_facts(probe),
             "cross_validated": cross_validated,
             "evaluation": new.to_json(),
             "old": old.to_json() if old else None,
@@ -302,33 +303,8 @@ class _Training:
         learning.add_metrics(
             replace(metric, training_run_id=self.run_id, snapshot_id=snapshot_id)
             for evaluation in report.evaluations
-            for metric in _metrics(evaluation)
+            for metric in metric_records(evaluation)
         )
-
-
-def _head(probe: FittedProbe, labels: tuple[str, ...], pack: str, fingerprint: str) -> ProbeHead:
-    from vlmtool_core.engine.heads import ProbeHead
-
-    return ProbeHead(
-        labels=labels,
-        weight=probe.weight,
-        bias=probe.bias,
-        temperature=probe.temperature,
-        exclusive=True,
-        pack=pack,
-        pack_fingerprint=fingerprint,
-    )
-
-
-def _probe_facts(probe: FittedProbe) -> dict[str, Json]:
-    return {
-        "strength": probe.strength,
-        "temperature": probe.temperature,
-        "logit_scale": probe.logit_scale,
-        "iterations": probe.iterations,
-        "train_loss": probe.train_loss,
-        "search": [asdict(point) for point in probe.search],
-    }
 
 
 def _old_and_new(
@@ -338,31 +314,6 @@ def _old_and_new(
         return None, report.evaluations[0], None
     old, new = report.evaluations
     return old, new, report.comparisons[0]
-
-
-def _summary(evaluation: Evaluation) -> dict[str, float]:
-    return {
-        "accuracy": evaluation.accuracy.value,
-        "accuracy_low": evaluation.accuracy.low,
-        "accuracy_high": evaluation.accuracy.high,
-        "balanced_accuracy": evaluation.balanced_accuracy,
-        "macro_f1": evaluation.macro_f1.value,
-        "nll": evaluation.nll,
-        "ece": evaluation.ece,
-        "count": float(evaluation.count),
-    }
-
-
-def _metrics(evaluation: Evaluation) -> Iterator[MetricRecord]:
-    model = evaluation.model
-    for name in ("accuracy", "macro_f1"):
-        interval = getattr(evaluation, name)
-        yield MetricRecord(model, name, interval.value, interval.low, interval.high)
-    for name in ("balanced_accuracy", "nll", "ece", "brier"):
-        yield MetricRecord(model, name, getattr(evaluation, name))
-    for row in evaluation.per_class:
-        for name in ("precision", "recall", "f1"):
-            yield MetricRecord(model, name, getattr(row, name), label=row.label)
 
 
 def _ask(
