@@ -64,13 +64,16 @@ def no_progress(_progress: Progress) -> None:
 
 
 class ProgressMeter:
-    """Counts and reports at most every `interval_s` seconds, and always at the end."""
+    """Counts and reports at most every `interval_s` seconds, and always at the end.
+
+    `total` may be changed while more becomes known.
+    """
 
     def __init__(
         self, report: ProgressCallback, total: int | None = None, *, interval_s: float = 0.1
     ) -> None:
         self._report = report
-        self._total = total
+        self.total = total
         self._interval_s = interval_s
         self._start = time.monotonic()
         self._last = 0.0
@@ -83,13 +86,13 @@ class ProgressMeter:
         self.failed += failed
         self.message = message or self.message
         now = time.monotonic()
-        if self.done == self._total or now - self._last >= self._interval_s:
+        if self.done == self.total or now - self._last >= self._interval_s:
             self._last = now
             self.flush()
 
     def flush(self) -> None:
         elapsed = time.monotonic() - self._start
-        self._report(Progress(self.done, self._total, self.message, self.failed, elapsed))
+        self._report(Progress(self.done, self.total, self.message, self.failed, elapsed))
 
 
 class JobRunner:

@@ -63,17 +63,18 @@ def decode(line: bytes) -> Message:
         raise HostError("expected a JSON object", field="line")
     if value.get("v") != VERSION:
         raise HostError(f"expected protocol {VERSION}, got {value.get('v')!r}", field="v")
-    kind, number = value.get("type"), value.get("id")
-    if kind not in get_args(MessageType):
-        raise HostError(f"unknown type {kind!r}", field="type")
-    if not (isinstance(number, int) or (number is None and kind == "error")):
+    type_: Any = value.get("type")
+    number: Any = value.get("id")
+    if type_ not in get_args(MessageType):
+        raise HostError(f"unknown type {type_!r}", field="type")
+    if not (isinstance(number, int) or (number is None and type_ == "error")):
         raise HostError(f"expected a whole number, got {number!r}", field="id")
-    if kind == "request" and not isinstance(value.get("kind"), str):
+    if type_ == "request" and not isinstance(value.get("kind"), str):
         raise HostError("a request needs a kind", field="kind")
-    body = value.get(_BODY[kind])
-    if kind != "result" and not isinstance(body, dict):
-        raise HostError("expected an object", field=_BODY[kind])
-    return Message(kind, number, body, value.get("kind", ""))
+    body = value.get(_BODY[type_])
+    if type_ != "result" and not isinstance(body, dict):
+        raise HostError("expected an object", field=_BODY[type_])
+    return Message(type_, number, body, value.get("kind", ""))
 
 
 def id_of(line: bytes) -> int | None:
@@ -84,10 +85,6 @@ def id_of(line: bytes) -> int | None:
         return None
     number = value.get("id") if isinstance(value, dict) else None
     return number if isinstance(number, int) else None
-
-
-def error_to_json(error: ErrorInfo) -> dict[str, Json]:
-    return asdict(error)
 
 
 def error_from_json(value: Json) -> ErrorInfo:

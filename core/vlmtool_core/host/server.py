@@ -21,11 +21,11 @@ from vlmtool_core.host.protocol import (
     Message,
     decode,
     encode,
-    error_to_json,
     id_of,
     progress_to_json,
 )
 from vlmtool_core.jobs import CancelToken, Progress
+from vlmtool_core.json_codec import error_to_json
 from vlmtool_core.records import ErrorInfo, Json
 
 LEAST_INTERVAL_S = 0.1

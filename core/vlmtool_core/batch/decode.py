@@ -1,0 +1,218 @@
+"""Decodes items in threads, a bounded amount ahead, and hands the frames out in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from vlmtool_core.batch.frames import MAX_SIDE, choose_frames
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.media import MediaSource, open_media
+from vlmtool_core.records import ErrorInfo, Frame, ItemRef
+
+MOST_BYTES_AHEAD = 512 * 1024 * 1024
+MOST_ITEMS_AHEAD = 64
+MOST_FRAMES_OF_AN_ITEM = 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An item to decode.
+
+    done : frames that need not be decoded again
+    only : these frames instead of those that the spec asks for
+    """
+
+    item: ItemRef
+    done: frozenset[int] = frozenset()
+    only: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An item has been opened; `planned` frames, each decoded or failed, will follow."""
+
+    item: ItemRef
+    planned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame, or the reason why there is none."""
+
+    item: ItemRef
+    index: int
+    frame: Frame | None = None
+    error: ErrorInfo | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        return 0 if self.frame is None else int(self.frame.pixels.nbytes)
+
+
+Event = Opened | Decoded
+HashOf = Callable[[ItemRef], str]
+
+
+def decode_item(job: Job, spec: RunSpec, hash_of: HashOf) -> Iterator[Event]:
+    """Every frame of one item that `spec` asks for and that is not done yet.
+
+    Nothing is raised: whatever goes wrong becomes a `Decoded` with its error, frame 0 when the
+    item cannot even be opened.
+    """
+    item = job.item
+    try:
+        item = replace(item, sha256=hash_of(item))
+        with open_media(item.path, item.files) as source:
+            yield from _frames(item, source, job, spec)
+    except Exception as error:
+        log.info("%s cannot be opened", item.item, exc_info=True)
+        first = min(job.only, default=0) if job.only is not None else 0
+        if first not in job.done:
+            yield Decoded(item, first, error=ErrorInfo.from_exception(error))
+
+
+def _frames(item: ItemRef, source: MediaSource, job: Job, spec: RunSpec) -> Iterator[Event]:
+    side = MAX_SIDE[spec.task]
+    chosen = choose_frames(source, spec) if job.only is None else sorted(job.only)
+    wanted = [index for index in chosen if index not in job.done]
+    yield Opened(item, len(wanted))
+    for index in wanted:
+        yield _one(item, source, index, side)
+
+
+def _one(item: ItemRef, source: MediaSource, index: int, side: int) -> Decoded:
+    try:
+        return Decoded(item, index, source.frame(index, max_side=side))
+    except Exception as error:
+        # The reason is part of the results; the traceback only helps developers.
+        log.info("%s: frame %d cannot be decoded", item.item, index, exc_info=True)
+        return Decoded(item, index, error=ErrorInfo.from_exception(error))
+
+
+@dataclass
+class _Lane:
+    """Events of one item, between the thread that decodes and the one that reads."""
+
+    events: deque[Event] = field(default_factory=deque)
+    finished: bool = False
+
+
+class DecodeAhead:
+    """Iterates over the events of all jobs in the order of the jobs, decoding ahead in threads.
+
+    At most 64 items, 16 frames of an item and 512 MB wait at a time; the item that is read at
+    present may always go on, so a long video never locks the others out for good.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        decode: Callable[[Job], Iterator[Event]],
+        *,
+        threads: int | None = None,
+        most_bytes: int = MOST_BYTES_AHEAD,
+    ) -> None:
+        self._jobs = jobs
+        self._decode = decode
+        self._most_bytes = most_bytes
+        self._changed = threading.Condition()
+        self._lanes: dict[int, _Lane] = {}
+        self._next = 0
+        self._head = 0
+        self._bytes = 0
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"decode-{n}", daemon=True)
+            for n in range(min(threads or default_threads(), max(1, len(jobs))))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __iter__(self) -> Iterator[Event]:
+        while self._head < len(self._jobs):
+            event = self._take()
+            if event is not None:
+                yield event
+
+    def close(self) -> None:
+        """Let the threads end after the frame that they are at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take(self) -> Event | None:
+        """The next event of the head item, or None when that item is through."""
+        with self._changed:
+            self._changed.wait_for(self._readable)
+            if self._closed:
+                self._head = len(self._jobs)
+                return None
+            lane = self._lanes[self._head]
+            if not lane.events:
+                del self._lanes[self._head]
+                self._head += 1
+                self._changed.notify_all()
+                return None
+            event = lane.events.popleft()
+            if isinstance(event, Decoded):
+                self._bytes -= event.size_bytes
+            self._changed.notify_all()
+            return event
+
+    def _readable(self) -> bool:
+        lane = self._lanes.get(self._head)
+        return self._closed or (lane is not None and (bool(lane.events) or lane.finished))
+
+    def _work(self) -> None:
+        while (number := self._begin()) is not None:
+            for event in self._decode(self._jobs[number]):
+                if not self._put(number, event):
+                    return
+            with self._changed:
+                self._lanes[number].finished = True
+                self._changed.notify_all()
+
+    def _begin(self) -> int | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._closed
+                    or self._next >= len(self._jobs)
+                    or self._next < self._head + MOST_ITEMS_AHEAD
+                )
+            )
+            if self._closed or self._next >= len(self._jobs):
+                return None
+            number, self._next = self._next, self._next + 1
+            self._lanes[number] = _Lane()
+            return number
+
+    def _put(self, number: int, event: Event) -> bool:
+        """Queue the event once there is room; False when nobody reads any more."""
+        with self._changed:
+            lane = self._lanes[number]
+            self._changed.wait_for(lambda: self._closed or self._has_room(number, lane))
+            if self._closed:
+                return False
+            lane.events.append(event)
+            if isinstance(event, Decoded):
+                self._bytes += event.size_bytes
+            self._changed.notify_all()
+            return True
+
+    def _has_room(self, number: int, lane: _Lane) -> bool:
+        if len(lane.events) >= MOST_FRAMES_OF_AN_ITEM:
+            return False
+        return number == self._head or self._bytes < self._most_bytes
+
+
+def default_threads() -> int:
+    """Two at least: one may wait for a disk while the other decodes."""
+    return max(2, min(16, os.cpu_count() or 2))

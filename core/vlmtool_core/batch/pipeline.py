@@ -1,0 +1,144 @@
+"""Decode ahead → batches → engine, in threads; the caller reads finished batches in order."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from vlmtool_core.batch.decode import DecodeAhead, Decoded, HashOf, Job, Opened, decode_item
+from vlmtool_core.batch.predict import Predictor
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.jobs import CancelToken
+from vlmtool_core.records import Frame, Outcome, OutcomeStatus
+
+POLL_S = 0.05
+MOST_BATCHES_WAITING = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One frame and what became of it. `decoded.frame` is dropped to free its pixels."""
+
+    decoded: Decoded
+    outcome: Outcome
+    time_s: float | None = None
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Answers in the order of items and frames, and the items opened on the way."""
+
+    answers: tuple[Answer, ...]
+    opened: tuple[Opened, ...]
+
+
+class Pipeline:
+    """Iterates over batches as they get finished; use as a context manager.
+
+    The engine works in a thread of its own, so that the caller can stop waiting for it: when
+    `cancel` is set the iteration ends within 0.1 s. A forward pass that is under way is left to
+    finish by itself and its answers are dropped. Errors that concern every frame are raised.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        spec: RunSpec,
+        predictor: Predictor,
+        *,
+        hash_of: HashOf,
+        cancel: CancelToken,
+    ) -> None:
+        self._predictor = predictor
+        self._cancel = cancel
+        self._results: queue.Queue[Batch | Exception | None] = queue.Queue(MOST_BATCHES_WAITING)
+        self._stop = threading.Event()
+        self._ahead = DecodeAhead(jobs, lambda job: decode_item(job, spec, hash_of))
+        threading.Thread(target=self._work, name="predict", daemon=True).start()
+
+    def __iter__(self) -> Iterator[Batch]:
+        while not self._cancel.cancelled:
+            try:
+                result = self._results.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+            if result is None:
+                return
+            if isinstance(result, Exception):
+                raise result
+            yield result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let the threads end; they need not be waited for."""
+        self._stop.set()
+        self._ahead.close()
+
+    def _work(self) -> None:
+        try:
+            self._predict_all()
+        except Exception as error:
+            log.info("the run ends with an error", exc_info=True)
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _put(self, result: Batch | Exception | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._results.put(result, timeout=POLL_S)
+            except queue.Full:
+                continue
+            return
+
+    def _predict_all(self) -> None:
+        waiting: list[Decoded] = []
+        opened: list[Opened] = []
+        frames = 0
+        for event in self._ahead:
+            if self._stop.is_set():
+                return
+            if isinstance(event, Opened):
+                opened.append(event)
+                continue
+            waiting.append(event)
+            frames += event.frame is not None
+            size = self._predictor.batch_size
+            if frames >= size or len(waiting) >= 4 * size:
+                self._put(_answer(waiting, opened, self._predictor))
+                waiting, opened, frames = [], [], 0
+        if (waiting or opened) and not self._stop.is_set():
+            self._put(_answer(waiting, opened, self._predictor))
+
+
+def _answer(waiting: list[Decoded], opened: list[Opened], predictor: Predictor) -> Batch:
+    frames = [d.frame for d in waiting if d.frame is not None]
+    outcomes = iter(predictor(frames) if frames else ())
+    answers = []
+    for decoded in waiting:
+        if decoded.frame is None:
+            failed = Outcome(OutcomeStatus.FAILED, error=decoded.error)
+            answers.append(Answer(decoded, failed))
+        else:
+            answers.append(_of_frame(decoded, decoded.frame, next(outcomes)))
+    return Batch(tuple(answers), tuple(opened))
+
+
+def _of_frame(decoded: Decoded, frame: Frame, outcome: Outcome) -> Answer:
+    without_pixels = Decoded(decoded.item, decoded.index)
+    return Answer(without_pixels, outcome, frame.time_s, frame.size)

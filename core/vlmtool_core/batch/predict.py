@@ -1,0 +1,179 @@
+"""Frames in, outcomes out: one batch through the engine, smaller ones when memory runs out."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.batch.turns import turns_of
+from vlmtool_core.errors import (
+    InferenceError,
+    MissingError,
+    PackError,
+    TaskNotServedError,
+    UsageError,
+    VlmtoolError,
+)
+from vlmtool_core.records import Frame, ModelIdentity, Outcome, Task
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine import Engine
+    from vlmtool_core.engine.heads import ProbeHead
+
+OUT_OF_MEMORY = "out-of-memory"
+
+# Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
+MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
+
+# These concern every frame alike, so they end the run instead of filling a table with failures.
+_FATAL = (MissingError, PackError, TaskNotServedError, UsageError)
+
+log = logging.getLogger(__name__)
+
+
+class OutOfMemoryError(InferenceError):
+    """One frame alone does not fit into memory."""
+
+    code = OUT_OF_MEMORY
+    default_remedy = "Close other programs, choose a smaller model, or run on the CPU."
+
+
+class Predictor:
+    """Runs one spec on one engine. Batches are halved for good when memory runs out.
+
+    urgent : goes before everybody else who waits for the engine
+    """
+
+    def __init__(
+        self, engine: Engine, spec: RunSpec, *, batch_size: int = 16, urgent: bool = False
+    ) -> None:
+        self._engine = engine
+        self._spec = spec
+        self._urgent = urgent
+        self._head = load_head(spec.head)
+        self.batch_size = max(1, min(batch_size, MOST_FRAMES.get(spec.task, batch_size)))
+
+    def identity(self) -> ModelIdentity:
+        """Which model speaks; raises `MissingPackError` when it is not installed."""
+        spec = self._spec
+        return self._engine.identity(spec.task, model=spec.model, head=self._head)
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Outcome]:
+        """One outcome per frame, in order; a frame that fails disturbs no other.
+
+        Raises
+        ------
+        MissingError, PackError, TaskNotServedError, UsageError : no frame could ever succeed.
+        """
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(frames):
+            start = len(outcomes)
+            outcomes += self._some(frames[start : start + self.batch_size])
+        return outcomes
+
+    def _some(self, frames: Sequence[Frame]) -> list[Outcome]:
+        """Outcomes of the batch; of none of it when it did not fit and a smaller one may."""
+        try:
+            outcomes = self._call(frames)
+        except _FATAL:
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                log.exception("the model failed on a batch of %d frames", len(frames))
+                return self._one_by_one(frames, error)
+            outcomes = [_out_of_memory(error)] * len(frames)
+        if len(frames) > 1 and any(map(_ran_out_of_memory, outcomes)):
+            self.batch_size = max(1, len(frames) // 2)
+            log.warning("out of memory: going on with batches of %d", self.batch_size)
+            free_memory()
+            return []
+        return [_checked(outcome) for outcome in outcomes]
+
+    def _one_by_one(self, frames: Sequence[Frame], error: Exception) -> list[Outcome]:
+        """Find the frame that breaks a batch, so that the others keep their outcomes."""
+        if len(frames) == 1:
+            return [Outcome.failed(error)]
+        return [outcome for frame in frames for outcome in self._some([frame])]
+
+    def _call(self, frames: Sequence[Frame]) -> list[Outcome]:
+        with turns_of(self._engine).take(urgent=self._urgent):
+            outcomes = _dispatch(self._engine, self._spec, self._head, frames)
+        if len(outcomes) != len(frames):
+            raise InferenceError(f"the model answered {len(outcomes)} of {len(frames)} frames")
+        return outcomes
+
+
+def _dispatch(
+    engine: Engine, spec: RunSpec, head: ProbeHead | None, frames: Sequence[Frame]
+) -> list[Outcome]:
+    labels = spec.labels or None
+    if spec.task is Task.CLASSIFY:
+        return engine.classify(
+            frames,
+            labels,
+            exclusive=spec.exclusive,
+            model=spec.model,
+            head=head,
+            threshold=spec.threshold,
+        )
+    if spec.task is Task.DETECT:
+        return engine.detect(frames, labels, threshold=spec.threshold, model=spec.model)
+    if spec.task is Task.CAPTION:
+        return engine.caption(frames, prompt=spec.prompt, model=spec.model)
+    if spec.task is Task.ASK:
+        return engine.ask(frames, spec.question or "", model=spec.model)
+    if spec.task is Task.READ:
+        return engine.read(frames, model=spec.model)
+    return engine.embed(frames, model=spec.model)
+
+
+def load_head(folder: Path | None) -> ProbeHead | None:
+    if folder is None:
+        return None
+    from vlmtool_core.engine.heads import ProbeHead
+
+    return ProbeHead.load(folder)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the machine or of its accelerator ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError | VlmtoolError) and (
+        "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+    )
+
+
+def free_memory() -> None:
+    """Give back what the accelerator's allocator holds."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _checked(outcome: Outcome) -> Outcome:
+    """The outcome, or a failure when a score of it is no finite number."""
+    scores = [score.score for score in outcome.scores]
+    scores += [box.score for box in outcome.boxes if box.score is not None]
+    if all(map(math.isfinite, scores)):
+        return outcome
+    return Outcome.failed(InferenceError("the model gave a score that is no number"))
+
+
+def _out_of_memory(error: BaseException) -> Outcome:
+    return Outcome.failed(OutOfMemoryError(f"out of memory: {error}".strip()))
+
+
+def _ran_out_of_memory(outcome: Outcome) -> bool:
+    error = outcome.error
+    return error is not None and (
+        error.code == OUT_OF_MEMORY or "out of memory" in error.message.lower()
+    )
