@@ -95,7 +95,9 @@ def _gguf_to_safetensors(folder: Path, _card: Card) -> None:
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    from transformers.utils import logging as library
+    import transformers
+
+    library: Any = transformers.utils.logging
 
     level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
     library.set_verbosity_error()

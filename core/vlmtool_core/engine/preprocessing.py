@@ -99,7 +99,7 @@ def resize(
     from PIL import Image
 
     method = getattr(Image.Resampling, interpolation.upper())
-    return np.asarray(Image.fromarray(pixels).resize(size, method, box))
+    return np.array(Image.fromarray(pixels).resize(size, method, box))
 
 
 def scale_to_source(frame: Frame) -> tuple[float, float]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import timm
 import torch
 from safetensors.torch import load_file
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 
 from vlmtool_core.engine.family import Family, Surroundings
+from vlmtool_core.engine.geometry import source_box
 from vlmtool_core.engine.heads import sigmoid
+from vlmtool_core.engine.open_vocabulary import SCALES, grid_size, merge, regions
 from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.preprocessing import Preprocessing
+from vlmtool_core.engine.preprocessing import Preprocessing, resize
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.results import embedding_outcome, ranked_outcome
+from vlmtool_core.engine.results import boxes_outcome, embedding_outcome, ranked_outcome
 from vlmtool_core.engine.text_space import ClassSpace, cached_texts, label_embeddings, normalise
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, Outcome, Task
 
 TEXT_PACK = "starter-text"
@@ -27,13 +30,19 @@ COMPETING_TEMPERATURE = 0.5
 INDEPENDENT_SLOPE, INDEPENDENT_MIDDLE = 2.0, 1.4
 # Classes whose text is nearest to a label and that together stand for it in `text_weights`.
 _NEIGHBOURS = 12
+_DETECT_THRESHOLD = 0.7
+
+
+def _score_logit(standing: np.ndarray) -> np.ndarray:
+    """The logit of a label's probability, of how far it stands out (`ClassSpace.independent`)."""
+    return INDEPENDENT_SLOPE * (standing - INDEPENDENT_MIDDLE)
 
 
 @functools.cache
 def imagenet_classes() -> tuple[tuple[str, str], ...]:
     """(readable name, name with synonyms and definition) of the 1,000 classes of ImageNet-1k."""
     info = ImageNetInfo()
-    descriptions = [info.index_to_description(n, detailed=True) for n in range(info.num_classes())]
+    descriptions = [info.index_to_description(n, detailed=True) for n in range(1000)]
     pairs = [text.partition(":") for text in descriptions]
     names = _unique([head.split(",")[0].strip() for head, _, _ in pairs], [p[0] for p in pairs])
     return tuple(zip(names, descriptions, strict=True))
@@ -51,14 +60,15 @@ def _unique(names: list[str], full: list[str]) -> list[str]:
 class TimmClassifier(Family):
     """A convolutional timm model with a linear classifier over pooled features."""
 
-    tasks = (Task.CLASSIFY, Task.EMBED)
-    parts: ClassVar = {Task.CLASSIFY: (TEXT_PACK,)}
+    tasks = (Task.CLASSIFY, Task.DETECT, Task.EMBED)
+    parts: ClassVar = {Task.CLASSIFY: (TEXT_PACK,), Task.DETECT: (TEXT_PACK,)}
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
         super().__init__(pack, surroundings)
         model = timm.create_model(str(pack.options["architecture"]), pretrained=False)
         model.load_state_dict(load_file(pack.file("model.safetensors")))
-        self._model = model.eval().to(self.device, memory_format=torch.channels_last)
+        # timm's own methods are unknown to the type of a torch module.
+        self._model: Any = model.eval().to(self.device).to(memory_format=torch.channels_last)
         self._preprocessing = Preprocessing.from_options(pack.options)
         self.class_names = tuple(name for name, _ in imagenet_classes())
 
@@ -115,6 +125,44 @@ class TimmClassifier(Family):
         logits = self._model.get_classifier()(smooth.permute(0, 2, 3, 1))
         return logits[0].float().softmax(dim=-1).cpu().numpy()
 
+    def detect(
+        self,
+        frames: Sequence[Frame],
+        labels: Sequence[Label] | None,
+        *,
+        threshold: float | None,
+    ) -> list[Outcome]:
+        """Coarse boxes of any labels, from the classes' evidence at every place.
+
+        Raises
+        ------
+        UsageError : no labels: this model must be told what to look for.
+        """
+        if not labels:
+            raise UsageError(f"{self.pack.id} must be told what to look for", remedy="Give labels.")
+        texts = label_embeddings(self.surroundings.family(TEXT_PACK), labels)
+        limit = _DETECT_THRESHOLD if threshold is None else threshold
+        return [self._detect_one(frame, labels, texts, limit) for frame in frames]
+
+    def _detect_one(
+        self, frame: Frame, labels: Sequence[Label], texts: np.ndarray, limit: float
+    ) -> Outcome:
+        least = INDEPENDENT_MIDDLE + float(np.log(limit / (1 - limit))) / INDEPENDENT_SLOPE
+        height, width = frame.pixels.shape[:2]
+        sizes = list(dict.fromkeys(grid_size(width, height, longer) for longer in SCALES))
+        found = []
+        for size in sizes:
+            classes = self.dense_probabilities(resize(frame.pixels, size))
+            maps = self.space.independent(classes.reshape(-1, classes.shape[-1]), texts)
+            found += regions(maps.reshape(*classes.shape[:2], len(labels)), least)
+        boxes = []
+        for region in merge(found):
+            xyxy = np.array(region.xyxy) * (width, height, width, height)
+            score = float(sigmoid(_score_logit(np.array(region.evidence))))
+            boxes.append(source_box(xyxy, labels[region.label].name, score, frame))
+        provenance = {"inputs": [list(size) for size in sizes], "threshold": limit}
+        return boxes_outcome([box for box in boxes if box is not None], provenance)
+
     @functools.cached_property
     def space(self) -> ClassSpace:
         """The classes in text space: the mean of name and definition."""
@@ -132,7 +180,7 @@ class TimmClassifier(Family):
         texts = label_embeddings(encoder, labels)
         if not exclusive:
             standing = self.space.independent(probabilities, texts)
-            return sigmoid(INDEPENDENT_SLOPE * (standing - INDEPENDENT_MIDDLE))
+            return sigmoid(_score_logit(standing))
         logits = self.space.competing(probabilities, texts) / COMPETING_TEMPERATURE
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
