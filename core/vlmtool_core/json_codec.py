@@ -39,6 +39,11 @@ def mapping(value: Json, field: str) -> Mapping[str, Json]:
 def text(value: Json, field: str) -> str:
     if not isinstance(value, str):
         raise _wrong(field, "a text", value)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair, from an escape
+            raise _wrong(field, "a text of valid Unicode", value) from error
     return value
 
 

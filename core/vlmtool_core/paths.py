@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -52,20 +53,35 @@ def write_atomically(path: Path, data: bytes) -> None:
     ------
     StorageError : the disk is full or read-only; `path` is then as it was before.
     """
-    temporary = None
+    stream_atomically(path, (data,))
+
+
+def stream_atomically(path: Path, parts: Iterable[bytes]) -> None:
+    """As `write_atomically`, for what is too large to hold: the parts are written as they come.
+
+    An error raised by `parts` leaves `path` as it was, too.
+
+    Raises
+    ------
+    StorageError
+    """
+    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes private files; a result is as readable as any other new file.
         umask = os.umask(0)
         os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         raise StorageError(error.strerror or str(error), path=path) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)

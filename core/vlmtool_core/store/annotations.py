@@ -13,7 +13,7 @@ from vlmtool_core.records import Box
 from vlmtool_core.store.database import Database
 from vlmtool_core.store.items import chunks
 from vlmtool_core.store.labels import ensure_labels, is_exclusive
-from vlmtool_core.store.records import AnnotationRecord, NewAnnotation
+from vlmtool_core.store.records import AnnotationRecord, LabelChoice, NewAnnotation
 from vlmtool_core.store.steps import ANNOTATION, Step
 from vlmtool_core.store.tables import Annotation, Item, Label
 
@@ -56,9 +56,8 @@ class AnnotationStore:
         """
         with self._database.writing() as connection:
             step = Step(connection, self._author)
-            changed = label_items(
-                step, {item: (label, None) for item, label in labels.items()}, frame
-            )
+            choices = {item: LabelChoice(label) for item, label in labels.items()}
+            changed = label_items(step, choices, frame)
             step.finish(description or _describe_labels(labels))
         return changed
 
@@ -70,22 +69,19 @@ class AnnotationStore:
             step.finish(description or _describe(annotations))
         return ids
 
-    def take_in(
-        self,
-        labels: Sequence[tuple[int, int, str]],
-        others: Sequence[NewAnnotation],
-        *,
-        description: str,
-    ) -> int:
-        """An import: labels (item, frame, label) and other annotations, as one step.
+    def take_in(self, annotations: Sequence[NewAnnotation], *, description: str) -> int:
+        """An import, as one step; returns how many were new or changed.
 
-        What is there already in the same words is left alone. Returns how many changed.
+        What is there already in the same words is left alone; in an exclusive label set a new
+        label replaces the old one.
         """
         with self._database.writing() as connection:
             step = Step(connection, self._author)
             changed = 0
-            for frame, batch in _layers(labels):
-                changed += label_items(step, {i: (name, None) for i, name in batch}, frame)
+            for frame, layer in _layers([a for a in annotations if a.kind == "label"]):
+                choices = {a.item_id: LabelChoice(a.label, author=a.author) for a in layer}
+                changed += label_items(step, choices, frame)
+            others = [a for a in annotations if a.kind != "label"]
             fresh = _not_there(connection, others)
             add_annotations(step, fresh)
             step.finish(description)
@@ -117,6 +113,8 @@ class AnnotationStore:
             if label is not None:
                 values["label_id"] = _label_id(connection, label)
             if text is not None:
+                if row.kind != "text" or not text:
+                    raise UsageError("a text annotation needs a text", field="text")
                 values["text"] = text
             if any(getattr(row, name) != value for name, value in values.items()):
                 values |= {"author": self._author, "updated_at": step.now}
@@ -133,41 +131,68 @@ class AnnotationStore:
         return len(rows)
 
 
-def label_items(step: Step, wanted: Mapping[int, tuple[str | None, int | None]], frame: int) -> int:
-    """Item id -> (label or None, prediction it comes from); returns how many items changed."""
-    connection = step.connection
-    _check_items(connection, list(wanted))
-    names = list(dict.fromkeys(name for name, _ in wanted.values() if name is not None))
-    ids = ensure_labels(connection, names)
-    exclusive = is_exclusive(connection)
-    there = _labels_there(connection, list(wanted), frame)
-    changed = 0
-    new: list[dict[str, Any]] = []
-    moved: dict[tuple[int, int | None], list[Row[Any]]] = {}
-    removed: list[Row[Any]] = []
-    for item_id, (name, prediction_id) in wanted.items():
-        rows = there.get(item_id, [])
-        label_id = None if name is None else ids[name]
-        has_it = any(row.label_id == label_id for row in rows)
+def label_items(step: Step, wanted: Mapping[int, LabelChoice], frame: int) -> int:
+    """Label items (by id) within a step; returns how many items changed."""
+    _check_items(step.connection, list(wanted))
+    names = [choice.label for choice in wanted.values() if choice.label is not None]
+    ids = ensure_labels(step.connection, list(dict.fromkeys(names)))
+    exclusive = is_exclusive(step.connection)
+    there = _labels_there(step.connection, list(wanted), frame)
+    changes = _LabelChanges(step, frame, ids, exclusive=exclusive)
+    for item_id, choice in wanted.items():
+        changes.place(item_id, choice, there.get(item_id, []))
+    changes.write()
+    return changes.count
+
+
+class _LabelChanges:
+    """What labelling comes to: rows to add, to move to another label, and to remove."""
+
+    def __init__(self, step: Step, frame: int, ids: Mapping[str, int], *, exclusive: bool) -> None:
+        self._step = step
+        self._frame = frame
+        self._ids = ids
+        self._exclusive = exclusive
+        self._new: list[dict[str, Any]] = []
+        self._moved: dict[LabelChoice, list[Row[Any]]] = {}
+        self._removed: list[Row[Any]] = []
+        self.count = 0
+
+    def place(self, item_id: int, choice: LabelChoice, rows: Sequence[Row[Any]]) -> None:
+        label_id = None if choice.label is None else self._ids[choice.label]
+        has_it = label_id is not None and any(row.label_id == label_id for row in rows)
+        if has_it and (not self._exclusive or len(rows) == 1):
+            return
         if label_id is None:
-            removed += rows
-            changed += bool(rows)
-        elif has_it and (not exclusive or len(rows) == 1):
-            continue
-        elif exclusive and rows:
-            moved.setdefault((label_id, prediction_id), []).append(rows[0])
-            removed += rows[1:]
-            changed += 1
+            self._removed += rows
+            self.count += bool(rows)
+            return
+        self.count += 1
+        if self._exclusive and rows:
+            self._moved.setdefault(choice, []).append(rows[0])
+            self._removed += rows[1:]
         else:
-            annotation = NewAnnotation(item_id, frame, "label", prediction_id=prediction_id)
-            new.append(_row(step, annotation, label_id))
-            changed += 1
-    step.delete(ANNOTATION, removed)
-    for (label_id, prediction_id), rows in moved.items():
-        values = {"label_id": label_id, "prediction_id": prediction_id}
-        step.update(ANNOTATION, rows, {**values, "author": step.author, "updated_at": step.now})
-    step.insert(ANNOTATION, new)
-    return changed
+            annotation = NewAnnotation(
+                item_id,
+                self._frame,
+                "label",
+                prediction_id=choice.prediction_id,
+                author=choice.author,
+            )
+            self._new.append(_row(self._step, annotation, label_id))
+
+    def write(self) -> None:
+        step = self._step
+        step.delete(ANNOTATION, self._removed)
+        for choice, rows in self._moved.items():
+            values = {
+                "label_id": self._ids[choice.label or ""],
+                "prediction_id": choice.prediction_id,
+                "author": choice.author or step.author,
+                "updated_at": step.now,
+            }
+            step.update(ANNOTATION, rows, values)
+        step.insert(ANNOTATION, self._new)
 
 
 def add_annotations(step: Step, annotations: Sequence[NewAnnotation]) -> list[int]:
@@ -200,6 +225,8 @@ def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[st
         raise UsageError(f"no frame {annotation.frame}", field="frame")
     if (annotation.kind == "box") != (annotation.box is not None):
         raise UsageError("a box annotation needs a box, and only that one", field="box")
+    if (annotation.kind == "text") != bool(annotation.text):
+        raise UsageError("a text annotation needs a text, and only that one", field="text")
     corners = dict.fromkeys(("x1", "y1", "x2", "y2"))
     return {
         "item_id": annotation.item_id,
@@ -208,7 +235,7 @@ def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[st
         "label_id": label_id,
         **(_corners(annotation.box) if annotation.box else corners),
         "text": annotation.text,
-        "author": step.author,
+        "author": annotation.author or step.author,
         "prediction_id": annotation.prediction_id,
         "created_at": step.now,
         "updated_at": step.now,
@@ -244,16 +271,15 @@ def _labels_there(
     return found
 
 
-def _layers(labels: Sequence[tuple[int, int, str]]) -> list[tuple[int, list[tuple[int, str]]]]:
+def _layers(labels: Sequence[NewAnnotation]) -> list[tuple[int, list[NewAnnotation]]]:
     """Labels by frame, so that an item with several labels has one in each layer."""
-    layers: list[tuple[int, dict[int, str]]] = []
-    for item_id, frame, name in dict.fromkeys(labels):
-        free = next((batch for f, batch in layers if f == frame and item_id not in batch), None)
-        if free is None:
-            free = {}
-            layers.append((frame, free))
-        free[item_id] = name
-    return [(frame, list(batch.items())) for frame, batch in layers]
+    layers: dict[tuple[int, int], list[NewAnnotation]] = {}
+    depth: dict[tuple[int, int], int] = {}
+    for label in labels:
+        place = (label.item_id, label.frame)
+        depth[place] = depth.get(place, -1) + 1
+        layers.setdefault((label.frame, depth[place]), []).append(label)
+    return [(frame, layer) for (frame, _), layer in layers.items()]
 
 
 def _not_there(connection: Connection, annotations: Sequence[NewAnnotation]) -> list[NewAnnotation]:

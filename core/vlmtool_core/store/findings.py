@@ -18,7 +18,7 @@ from vlmtool_core.store.annotations import add_annotations, delete_from_predicti
 from vlmtool_core.store.database import Database
 from vlmtool_core.store.items import chunks
 from vlmtool_core.store.predictions import predictions_by_id
-from vlmtool_core.store.records import NewAnnotation, PredictionRecord
+from vlmtool_core.store.records import LabelChoice, NewAnnotation, PredictionRecord
 from vlmtool_core.store.steps import REVIEW, Step
 from vlmtool_core.store.tables import Item, Review
 
@@ -118,7 +118,7 @@ class FindingStore:
 
 
 def _annotate(step: Step, predictions: Sequence[PredictionRecord], correction: Correction) -> None:
-    labels: dict[int, dict[int, tuple[str | None, int | None]]] = {}
+    labels: dict[int, dict[int, LabelChoice]] = {}
     others: list[NewAnnotation] = []
     for prediction in predictions:
         corrected = correction != Correction()
@@ -129,7 +129,8 @@ def _annotate(step: Step, predictions: Sequence[PredictionRecord], correction: C
             )
         label = _label(prediction, correction)
         if label is not None:
-            labels.setdefault(prediction.frame, {})[prediction.item_id] = (label, prediction.id)
+            choice = LabelChoice(label, prediction.id)
+            labels.setdefault(prediction.frame, {})[prediction.item_id] = choice
         others += _boxes(prediction, correction) + _texts(prediction, correction)
     for frame, wanted in labels.items():
         label_items(step, wanted, frame)

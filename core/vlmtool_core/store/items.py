@@ -155,19 +155,40 @@ class ItemStore:
     def known(self) -> list[KnownItem]:
         """Everything taken in so far, as far as it is needed to recognise it."""
         columns = (Item.id, Item.name, Item.path, Item.sha256, Item.size_bytes, Item.modified_ns)
+        more = (Item.kind, Group.name, Item.files)
+        statement = select(*columns, *more).outerjoin(Group, Group.id == Item.group_id)
         with self._database.reading() as connection:
-            rows = connection.execute(select(*columns, Item.kind))
-            return [KnownItem(r[0], r[1], r[2], r[3], (r[4], r[5]), r[6] is not None) for r in rows]
+            rows = connection.execute(statement.order_by(Item.id))
+            return [
+                KnownItem(
+                    r[0], r[1], r[2], r[3], (r[4], r[5]), r[6] is not None, r[7] or "", tuple(r[8])
+                )
+                for r in rows
+            ]
 
     def add_many(self, items: Sequence[NewItem]) -> list[int]:
         """Take in `items` in one transaction; their names must be new."""
         with self._database.writing() as connection:
-            return insert_items(connection, items)
+            return _insert_items(connection, items)
 
-    def update_many(self, changed: Sequence[tuple[int, NewItem]]) -> None:
-        """Overwrite what is known of items, in one transaction."""
+    def take_in(
+        self,
+        new: Sequence[NewItem],
+        changed: Sequence[tuple[int, NewItem]],
+        *,
+        last_id: int,
+    ) -> list[int] | None:
+        """Add and overwrite items in one transaction; returns the ids of the new ones.
+
+        None, and nothing written, when another program has added items after `last_id`: the
+        caller must look again at what is known.
+        """
         with self._database.writing() as connection:
-            update_items(connection, changed)
+            newest = connection.execute(select(func.max(Item.id))).scalar() or 0
+            if newest > last_id:
+                return None
+            _update_items(connection, changed)
+            return _insert_items(connection, new)
 
     def set_groups(self, groups: dict[int, str]) -> None:
         """Put items into groups; "" takes them out."""
@@ -179,7 +200,7 @@ class ItemStore:
                 connection.execute(statement.values(group_id=bindparam("group")), rows)
 
 
-def insert_items(connection: Connection, items: Sequence[NewItem]) -> list[int]:
+def _insert_items(connection: Connection, items: Sequence[NewItem]) -> list[int]:
     if not items:
         return []
     groups = _group_ids(connection, (item.group for item in items))
@@ -189,7 +210,7 @@ def insert_items(connection: Connection, items: Sequence[NewItem]) -> list[int]:
     return list(connection.execute(statement, rows).scalars())
 
 
-def update_items(connection: Connection, changed: Sequence[tuple[int, NewItem]]) -> None:
+def _update_items(connection: Connection, changed: Sequence[tuple[int, NewItem]]) -> None:
     if not changed:
         return
     groups = _group_ids(connection, (item.group for _, item in changed))

@@ -33,7 +33,6 @@ class LabelStore:
         ------
         UsageError : a name is empty or there twice
         """
-        _check_names([label.name for label in label_set.labels])
         with self._database.writing() as connection:
             head = {
                 "name": label_set.name,
@@ -47,10 +46,8 @@ class LabelStore:
 
     def ensure(self, names: Iterable[str]) -> None:
         """Add the labels that are not in the set yet, at its end."""
-        wanted = list(dict.fromkeys(names))
-        _check_names(wanted)
         with self._database.writing() as connection:
-            ensure_labels(connection, wanted)
+            ensure_labels(connection, list(dict.fromkeys(names)))
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -90,7 +87,13 @@ def is_exclusive(connection: Connection) -> bool:
 
 
 def ensure_labels(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Name -> id of every label asked for; those that are not in the set join it at its end."""
+    """Name -> id of every label asked for; those that are not in the set join it at its end.
+
+    Raises
+    ------
+    UsageError : a name is empty, has outer spaces, or is there twice
+    """
+    _check_names(names)
     table = tables.Label
     known = {
         name: (i, used)

@@ -95,7 +95,7 @@ class NewItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownItem:
-    """What is needed to recognise an item again."""
+    """What is needed to recognise an item again; `files` are the slices of a series."""
 
     id: int
     name: str
@@ -103,6 +103,8 @@ class KnownItem:
     sha256: str
     stamp: tuple[int, int]
     readable: bool
+    group: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,10 @@ class AnnotationRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewAnnotation:
-    """An annotation to be: a label, a box (its label inside) or a text."""
+    """An annotation to be: a label, a box (its label inside) or a text.
+
+    author : who decided it, "" for who adds it
+    """
 
     item_id: int
     frame: int
@@ -133,6 +138,16 @@ class NewAnnotation:
     box: Box | None = None
     text: str | None = None
     prediction_id: int | None = None
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChoice:
+    """The label that an item gets; None takes its labels away. The rest as in `NewAnnotation`."""
+
+    label: str | None
+    prediction_id: int | None = None
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)
