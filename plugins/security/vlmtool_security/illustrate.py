@@ -56,8 +56,10 @@ def _sheet_frames(span: SpanReport, times: list[float]) -> list[int]:
 
     first = bisect_left(times, span.span.start_s - 1e-6)
     last = max(first, bisect_right(times, span.span.end_s + 1e-6) - 1)
-    frames = spread(first, last, FRAMES_PER_SHEET - 1)
-    return sorted({*frames, span.peak_frame})
+    frames = spread(first, last, FRAMES_PER_SHEET)
+    nearest = min(range(len(frames)), key=lambda i: abs(frames[i] - span.peak_frame))
+    frames[nearest] = span.peak_frame
+    return sorted(set(frames))
 
 
 def spread(first: int, last: int, count: int) -> list[int]:

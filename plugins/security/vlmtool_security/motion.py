@@ -148,7 +148,12 @@ class MotionGate:
         # In a darker exposure everything, also a real difference, is darker.
         least = self.settings.grey_levels * float(np.clip(gain, 0.5, 1.0))
         threshold = np.maximum(least, self.settings.noise_factor * np.sqrt(self._variance))
-        foreground = (np.abs(grey - expected) > threshold).astype(np.uint8)
+        # Compared with the whole neighbourhood, so that a camera that trembles by a pixel, or an
+        # edge that the codec moves, is no difference.
+        around = np.ones((3, 3), np.uint8)
+        above = grey - cv2.dilate(expected, around)
+        below = cv2.erode(expected, around) - grey
+        foreground = (np.maximum(above, below) > threshold).astype(np.uint8)
         if self._mask is not None:
             foreground &= self._mask
         foreground = cv2.morphologyEx(foreground, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))

@@ -78,7 +78,8 @@ def write_clip(
     """Write RGB frames uint8 (h, w, 3), each with its time in seconds, as an MPEG-4 video."""
     import av
 
-    with av.open(str(path), "w") as container:
+    # The table of frames goes to the front, as recorders do: a cut copy then still opens.
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("mpeg4", rate=RATE)
         stream.bit_rate = 1_500_000
         stream.gop_size = key_frame_every

@@ -77,7 +77,7 @@ def _video(number: int, video: VideoReport) -> dict[str, Any]:
             {
                 "report": span,
                 "left": place(span.span.start_s),
-                "width": max(0.3, place(span.span.end_s) - place(span.span.start_s)),
+                "width": max(0.3, round(place(span.span.end_s) - place(span.span.start_s), 3)),
                 "sheet": quote(span.sheet),
                 "seek": f"#t={span.span.start_s:.1f},{span.span.end_s:.1f}",
                 "picture": base64.b64encode(span.thumbnail).decode(),
