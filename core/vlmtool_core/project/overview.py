@@ -25,6 +25,7 @@ def project_info(project: Project) -> ProjectInfo:
         revision=revision_of(store.database),
         size_bytes=store.database.path.stat().st_size,
         counts=store.counts(),
+        items=store.items.kinds(),
         labels=tuple(label.name for label in project.label_set().labels),
         active_version=None if active is None else active.number,
         backups=tuple(sorted(_backups(project).glob("*.sqlite"))),

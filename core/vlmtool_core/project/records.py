@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,11 @@ from vlmtool_core.store.records import StoreCounts
 
 @dataclass(frozen=True, slots=True)
 class ProjectInfo:
-    """A project at a glance. `revision`: of its database; `size_bytes`: of the database file."""
+    """A project at a glance.
+
+    revision : of its database; size_bytes : of the database file
+    items : how many of each kind there are (image, dicom, video, unreadable)
+    """
 
     name: str
     root: Path
@@ -19,6 +24,7 @@ class ProjectInfo:
     revision: str
     size_bytes: int
     counts: StoreCounts
+    items: Mapping[str, int]
     labels: tuple[str, ...]
     active_version: int | None
     backups: tuple[Path, ...]

@@ -146,6 +146,12 @@ class ItemStore:
             names = connection.execute(select(Group.name).where(Group.id.in_(used))).scalars()
             return sorted(names, key=sort_key)
 
+    def kinds(self) -> dict[str, int]:
+        """How many items of each kind there are; those that cannot be read are `unreadable`."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(Item.kind, func.count()).group_by(Item.kind))
+            return {kind or "unreadable": count for kind, count in rows}
+
     def group_of(self) -> dict[int, str]:
         """Item id -> group, "" for items without one."""
         with self._database.reading() as connection:
