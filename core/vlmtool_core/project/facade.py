@@ -37,13 +37,6 @@ if TYPE_CHECKING:
         TrainReport,
         TrainSettings,
     )
-    from vlmtool_core.training.records import (
-        ComparisonReport,
-        CurveCallback,
-        ModelVersion,
-        TrainReport,
-        TrainSettings,
-    )
 
 DATABASE = "project.sqlite"
 BACKUPS = "backups"
@@ -340,64 +333,6 @@ class Project:
             cancel=cancel or CancelToken(),
             on_rows=on_rows,
         )
-
-    def train(
-        self,
-        settings: TrainSettings | None = None,
-        *,
-        engine: Engine | None = None,
-        progress: ProgressCallback = no_progress,
-        on_curve: CurveCallback | None = None,
-        cancel: CancelToken | None = None,
-    ) -> TrainReport:
-        """Learn from the labels; the new version becomes active if it is not worse."""
-        from vlmtool_core.project import learning
-        from vlmtool_core.training.records import no_curve
-
-        return learning.train(
-            self,
-            settings,
-            engine=engine,
-            progress=progress,
-            on_curve=on_curve or no_curve,
-            cancel=cancel,
-        )
-
-    def evaluate(
-        self,
-        models: Sequence[str],
-        *,
-        engine: Engine | None = None,
-        progress: ProgressCallback = no_progress,
-        cancel: CancelToken | None = None,
-    ) -> ComparisonReport:
-        """Compare models on the project's hold-out."""
-        from vlmtool_core.project import learning
-
-        return learning.evaluate(self, models, engine=engine, progress=progress, cancel=cancel)
-
-    def versions(self) -> list[ModelVersion]:
-        from vlmtool_core.project import model_versions
-
-        return model_versions.versions(self)
-
-    def active_version(self, task: Task = Task.CLASSIFY) -> ModelVersion | None:
-        """The version that runs of `task` use; None while it is the plain pack."""
-        from vlmtool_core.project import model_versions
-
-        return model_versions.active_version(self, task)
-
-    def use_version(self, number: int, *, force: bool = False) -> ModelVersion:
-        """Make a version the active one; `force` also one that was worse on the hold-out."""
-        from vlmtool_core.project import model_versions
-
-        return model_versions.use_version(self, number, force=force)
-
-    def rollback(self, task: Task = Task.CLASSIFY) -> ModelVersion | None:
-        """Go back to the version that was active before; None when that is the plain pack."""
-        from vlmtool_core.project import model_versions
-
-        return model_versions.rollback(self, task)
 
     def train(
         self,
