@@ -23,6 +23,7 @@ from vlmtool_core.media.dicom_header import (
 from vlmtool_core.media.images import decoding
 
 _JPEG = "1.2.840.10008.1.2.4"
+JPEG_EXTENDED = f"{_JPEG}.51"
 # First choice first; the first that decodes an object's first frame decodes all of it.
 DECODERS: dict[str, tuple[str, ...]] = {
     IMPLICIT_LE: ("",),
@@ -30,7 +31,7 @@ DECODERS: dict[str, tuple[str, ...]] = {
     EXPLICIT_BE: ("",),
     DEFLATED: ("",),
     f"{_JPEG}.50": ("pillow", "gdcm"),
-    f"{_JPEG}.51": ("pillow", "gdcm"),
+    JPEG_EXTENDED: ("pillow", "gdcm"),
     f"{_JPEG}.57": ("gdcm",),
     f"{_JPEG}.70": ("gdcm",),
     f"{_JPEG}.80": ("pyjpegls", "gdcm"),
@@ -129,6 +130,8 @@ class PixelReader:
         """
         bytes_each = max(1, self.bits_allocated // 8)
         check_memory(self.path, self.rows * self.columns * self.samples * bytes_each * 4)
+        if self._header.transfer_syntax == JPEG_EXTENDED and self.bits_stored > 8:
+            return self._decode_deep_jpeg(index)
         if self._plugin is not None:
             return self._decode(index, self._plugin)
         choices = DECODERS[self._header.transfer_syntax]
@@ -168,6 +171,15 @@ class PixelReader:
                 path=self.path,
             )
         return values, str(facts.get("photometric_interpretation", ""))
+
+    def _decode_deep_jpeg(self, index: int) -> tuple[np.ndarray, str]:
+        from vlmtool_core.media.dicom_gdcm import read_deep_jpeg
+
+        self._plugin = "gdcm"
+        check_memory(self.path, self.rows * self.columns * 4 * self.frame_count)
+        with decoding(self.path):
+            values = read_deep_jpeg(self.path, index, self.rows, self.columns)
+        return values, text_of(self._header, "PhotometricInterpretation")
 
     def _options(self) -> dict[str, Any]:
         """What pydicom's decoders need to know of the Image Pixel module."""

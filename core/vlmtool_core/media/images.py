@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Pillow also reads formats that run other programs (EPS) or are no pictures; these are asked for.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "AVIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "AVIF", "TIFF")
+PLUGINS = ("Avif", "Jpeg2K", "Tiff", "WebP")  # those that Pillow does not load by itself
 ORIENTATION = 0x0112
 _SCALED_BEFORE_CONVERSION = ("L", "RGB", "CMYK", "YCbCr")
 
@@ -71,6 +73,8 @@ def open_pillow(path: Path) -> Image:
     """
     from PIL import Image
 
+    for plugin in PLUGINS:
+        import_module(f"PIL.{plugin}ImagePlugin")
     budget = current_budget()
     # Pillow refuses from twice this value on; between, it only warns, and we refuse ourselves.
     Image.MAX_IMAGE_PIXELS = budget.max_pixels
@@ -136,7 +140,7 @@ class ImageSource(SourceBase):
             provenance["orientation"] = self._orientation
         with decoding(self.path):
             _draft(image, max_side, provenance)
-            check_memory(self.path, image.width * image.height * 8)
+            check_memory(self.path, _bytes_to_decode(image, max_side))
             pixels = decode_rgb(image, max_side, provenance, self._orientation)
         size = (self._info.width, self._info.height)
         shown = (int(pixels.shape[1]), int(pixels.shape[0]))
@@ -172,6 +176,14 @@ def _draft(image: Image, max_side: int | None, provenance: dict[str, Json]) -> N
     image.draft(None, scaled_size(*before, max_side))
     if image.size != before:
         provenance["dct_scale"] = f"1/{round(before[0] / image.size[0])}"
+
+
+def _bytes_to_decode(image: Image, max_side: int | None) -> int:
+    """Most memory that decoding holds at once: the decoded picture and full-size copies of it."""
+    stored = {"1": 1, "L": 1, "P": 1, "LA": 4}.get(image.mode, 4)
+    shrinks = scaled_size(*image.size, max_side) != image.size
+    copies = 0 if shrinks and image.mode in _SCALED_BEFORE_CONVERSION else 10
+    return image.width * image.height * (stored + copies)
 
 
 def decode_rgb(
