@@ -137,6 +137,16 @@ class RunStore:
             found = _records(connection, statement)
         return _newest(found) if newest_only else found
 
+    def newest(self, item_ids: Sequence[int]) -> dict[int, list[PredictionRecord]]:
+        """Item id -> its newest predictions for each frame and task, by frame."""
+        found: dict[int, list[PredictionRecord]] = {}
+        with self._database.reading() as connection:
+            for part in chunks(item_ids, 500):
+                rows = _records(connection, _statement().where(Prediction.item_id.in_(part)))
+                for prediction in _newest(rows):
+                    found.setdefault(prediction.item_id, []).append(prediction)
+        return found
+
     def of_run(self, run_id: int, *, chunk: int = 1000) -> Iterator[list[PredictionRecord]]:
         """All predictions of a run, in chunks, by item and frame."""
         last = (0, -1)
@@ -173,12 +183,12 @@ def predictions_by_id(connection: Connection, ids: Sequence[int]) -> list[Predic
 
 
 def _newest(found: Sequence[PredictionRecord]) -> list[PredictionRecord]:
-    newest: dict[tuple[int, Task], int] = {}
+    newest: dict[tuple[int, int, Task], int] = {}
     kept = [p for p in found if p.outcome.status is not OutcomeStatus.CANCELLED]
     for prediction in kept:
-        key = (prediction.frame, prediction.task)
+        key = (prediction.item_id, prediction.frame, prediction.task)
         newest[key] = max(newest.get(key, 0), prediction.run_id)
-    return [p for p in kept if newest[p.frame, p.task] == p.run_id]
+    return [p for p in kept if newest[p.item_id, p.frame, p.task] == p.run_id]
 
 
 def _runs(connection: Connection, run_id: int | None = None) -> list[RunRecord]:
