@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -59,8 +60,10 @@ def read_header(path: Path) -> Header:
     import pydicom
     from pydicom import config
 
-    # Display must survive values that break their VR; what matters is checked here.
+    # Display must survive values that break their VR; what matters is checked here. The
+    # warnings quote values, which may name a person.
     config.settings.reading_validation_mode = config.IGNORE
+    warnings.filterwarnings("ignore", module="pydicom")
     with decoding(path), path.open("rb") as file:
         if _is_deflated(path):
             return _read_deflated(path)

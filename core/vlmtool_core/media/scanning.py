@@ -117,6 +117,9 @@ def _scan_folder(
 
 def _signature(file: Path) -> Signature | ErrorInfo:
     """What the file is; an error only if it claims by its name to be media, or is unreadable."""
+    if file.is_dir():
+        unreadable = MediaNotFoundError("Permission denied: the folder cannot be read", path=file)
+        return ErrorInfo.from_exception(unreadable)
     claims = file.suffix.lower() in MEDIA_EXTENSIONS
     try:
         check_file(file)

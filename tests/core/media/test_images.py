@@ -253,12 +253,17 @@ def test_flipped_bytes_give_a_picture_or_a_media_error(
     for place, value in flips:
         data[place % len(data)] = value
     path.write_bytes(data)
+    error = decode(path)
+    assert error is None or (error.path is not None and error.remedy)
+
+
+def decode(path: Path) -> MediaError | None:
     try:
         with open_media(path) as source:
-            assert source.frame().pixels.dtype == np.uint8
+            source.frame()
     except MediaError as error:
-        assert error.path is not None
-        assert error.remedy
+        return error
+    return None
 
 
 def huge_png(path: Path, side: int) -> Path:
