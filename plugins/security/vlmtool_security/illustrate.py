@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmtool_core.api import DamagedMediaError
@@ -9,10 +13,13 @@ from vlmtool_security.outputs import Outputs
 from vlmtool_security.pictures import Tile, crop, jpeg, sheet, tile
 from vlmtool_security.report import SpanReport, VideoReport
 from vlmtool_security.scanning import Footage
+from vlmtool_security.spans import Rectangle, Sample
 from vlmtool_security.tags import Tagger
 
 if TYPE_CHECKING:
     import numpy as np
+
+log = logging.getLogger(__name__)
 
 FRAMES_PER_SHEET = 6
 FRAMES_PER_OVERVIEW = 9
@@ -29,31 +36,58 @@ def illustrate(
     times = footage.times()
     overview = spread(0, len(times) - 1, FRAMES_PER_OVERVIEW)
     sheets = {span.number: _sheet_frames(span, times) for span in report.spans}
+    looks: dict[int, list[_Look]] = {}
+    for span in report.spans if tagger is not None else ():
+        for look in _looks(span, report.scan.samples, times):
+            looks.setdefault(look.frame, []).append(look)
     peaks = {span.peak_frame: span for span in report.spans}
-    wanted = sorted({*overview, *peaks, *(i for frames in sheets.values() for i in frames)})
+    wanted = {*overview, *peaks, *looks, *(i for frames in sheets.values() for i in frames)}
     tiles: dict[int, Tile] = {}
-    crops: dict[int, np.ndarray] = {}
+    crops: dict[int, list[np.ndarray]] = {span.number: [] for span in report.spans}
     try:
-        for frame in footage.frames(wanted):
-            span = peaks.get(frame.index)
+        for frame in footage.frames(sorted(wanted)):
             tiles[frame.index] = tile(frame, times[frame.index])
-            if span is not None and span.span.box is not None:
-                crops[span.number] = crop(frame, span.span.box)
-                tiles[-span.number] = tile(frame, times[frame.index], span.span.box)
+            event = peaks.get(frame.index)
+            if event is not None and event.span.box is not None:
+                tiles[-event.number] = tile(frame, times[frame.index], event.span.box)
+            for look in looks.get(frame.index, ()):
+                crops[look.event].append(crop(frame, look.box))
     except DamagedMediaError:
         # The scan has seen movement in grey; the warnings of the video tell of the damage.
-        wanted = []
+        log.warning("%s: no frame for the sheets can be decoded", report.path)
     _write(report, number, outputs, tiles, overview, sheets)
-    if tagger is not None and crops:
-        named = tagger.tags(list(crops.values()))
-        by_number = dict(zip(crops, named, strict=True))
-        for span in report.spans:
-            span.tags = by_number.get(span.number, span.tags)
+    if tagger is not None:
+        for span, tags in zip(report.spans, tagger.tags(list(crops.values())), strict=True):
+            span.tags = tags
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the model is shown of an event: a box in one frame."""
+
+    event: int
+    frame: int
+    box: Rectangle
+
+
+def _looks(span: SpanReport, samples: Sequence[Sample], times: list[float]) -> list[_Look]:
+    """The strongest moment in each third of the event; the peak is one of them."""
+    start, duration = span.span.start_s, span.span.duration_s
+    parts: dict[int, Sample] = {}
+    for sample in samples:
+        if sample.box is None or not start <= sample.time_s <= span.span.end_s:
+            continue
+        part = min(2, int(3 * (sample.time_s - start) / duration)) if duration > 0 else 0
+        if part not in parts or sample.area > parts[part].area:
+            parts[part] = sample
+    return [
+        _Look(span.number, max(0, bisect_right(times, sample.time_s + 1e-6) - 1), sample.box)
+        for sample in parts.values()
+        if sample.box is not None
+    ]
 
 
 def _sheet_frames(span: SpanReport, times: list[float]) -> list[int]:
-    from bisect import bisect_left, bisect_right
-
     first = bisect_left(times, span.span.start_s - 1e-6)
     last = max(first, bisect_right(times, span.span.end_s + 1e-6) - 1)
     frames = spread(first, last, FRAMES_PER_SHEET)

@@ -53,13 +53,17 @@ class SpanReport:
 
 @dataclass
 class VideoReport:
-    """One video: its facts, what was looked at, and its events."""
+    """One video: its facts, what was looked at, and its events.
+
+    scan_s : seconds the look through the video took; elapsed_s : with pictures and names
+    """
 
     path: Path
     sha256: str
     size_bytes: int
     facts: dict[str, Any]
     scan: Scan
+    scan_s: float = 0.0
     elapsed_s: float = 0.0
     warnings: list[str] = field(default_factory=list)
     spans: list[SpanReport] = field(default_factory=list)
@@ -81,7 +85,7 @@ class VideoReport:
     @property
     def speed(self) -> float:
         """How many times faster than real time the video was looked through."""
-        return self.duration_s / self.elapsed_s if self.elapsed_s else 0.0
+        return self.duration_s / self.scan_s if self.scan_s else 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,6 +102,7 @@ class VideoReport:
             "reached_s": round(self.scan.reached_s, 3),
             "warnings": self.warnings,
             "light_changes_s": [round(t, 3) for t in light_changes(self.scan.samples)],
+            "scan_s": round(self.scan_s, 3),
             "elapsed_s": round(self.elapsed_s, 3),
             "times_real_time": round(self.speed, 1),
             "overview": self.overview,

@@ -1,12 +1,22 @@
-"""Names for what moves: the engine's zero-shot classification of the crop at the peak."""
+"""Names for what moves: the engine's zero-shot classification of crops at some moments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from vlmtool_core.api import EngineLike, Frame, Label, OutcomeStatus, Score, Task, VlmtoolError
+from vlmtool_core.api import (
+    EngineLike,
+    Frame,
+    Label,
+    Outcome,
+    OutcomeStatus,
+    Score,
+    Task,
+    VlmtoolError,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,14 +52,25 @@ class Tagger:
         self.model = str(identity)
         self.fingerprint = identity.fingerprint
 
-    def tags(self, crops: Sequence[np.ndarray]) -> list[Tags]:
-        """The tags of each crop, uint8 (h, w, 3), in the same order."""
-        if not crops:
-            return []
-        frames = [Frame(pixels) for pixels in crops]
-        return [
-            Tags(error=outcome.error.message if outcome.error else "failed")
-            if outcome.status is OutcomeStatus.FAILED
-            else Tags(tuple(sorted(outcome.scores, key=lambda s: -s.score)[:MOST_TAGS]))
-            for outcome in self._engine.classify(frames, self._labels)
-        ]
+    def tags(self, looks: Sequence[Sequence[np.ndarray]]) -> list[Tags]:
+        """The tags of each event, in the same order.
+
+        looks : per event one or more crops, uint8 (h, w, 3), at different moments; what the
+            model says of them is averaged, and looks on which it fails are left out
+        """
+        frames = [Frame(pixels) for crops in looks for pixels in crops]
+        outcomes = iter(self._engine.classify(frames, self._labels) if frames else ())
+        return [_average(list(islice(outcomes, len(crops)))) for crops in looks]
+
+
+def _average(outcomes: Sequence[Outcome]) -> Tags:
+    told = [o for o in outcomes if o.status is not OutcomeStatus.FAILED]
+    if not told:
+        error = next((o.error.message for o in outcomes if o.error), "")
+        return Tags(error=error)
+    sums: dict[str, float] = {}
+    for outcome in told:
+        for score in outcome.scores:
+            sums[score.label] = sums.get(score.label, 0.0) + score.score
+    best = sorted(sums.items(), key=lambda pair: -pair[1])[:MOST_TAGS]
+    return Tags(tuple(Score(label, total / len(told)) for label, total in best))

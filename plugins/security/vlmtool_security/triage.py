@@ -177,6 +177,7 @@ def _look(
             report = VideoReport(
                 candidate.path, candidate.sha256, candidate.size_bytes, _facts(footage), found
             )
+            report.scan_s = time.monotonic() - started
             report.spans = _span_reports(report, times, state.settings.gate.enter)
             illustrate(report, footage, number, outputs, state.tagger)
             report.warnings = _warnings(footage, report)

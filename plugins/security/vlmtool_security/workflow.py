@@ -14,14 +14,17 @@ from vlmtool_core.api import (
     WorkflowSample,
 )
 
+# What moves by itself: things that are carried would only compete with who carries them.
 LABELS = (
     Label("person", ("a person", "a man or a woman walking", "a person standing")),
     Label("car", ("a car on a road", "a parked car")),
     Label("truck", ("a truck or a van", "a lorry")),
+    Label("bus", ("a bus",)),
+    Label("motorcycle", ("a motorcycle or a moped",)),
     Label("bicycle", ("a bicycle", "a person riding a bicycle")),
     Label("dog", ("a dog",)),
     Label("cat", ("a cat",)),
-    Label("bag", ("a bag or a suitcase", "a parcel")),
+    Label("bird", ("a bird",)),
 )
 SCANS = ("auto", "full")
 
