@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vlmtool_core.errors import MediaNotFoundError
+from vlmtool_core.errors import UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.media import Discovered, scan
 from vlmtool_core.records import ItemRef, MediaKind
@@ -19,15 +19,15 @@ def items_of(
 
     Raises
     ------
-    MediaNotFoundError : `path` is not there, or nothing in it can be looked at.
+    UsageError : `path` is not there, or holds nothing to look at.
     CancelledError
     """
     if not path.exists():
-        raise MediaNotFoundError("no such file or folder", path=path)
+        raise UsageError("no such file or folder", path=path, remedy="Check the path.")
     found = scan([path], progress=progress, cancel=cancel or CancelToken())
     items = [_item(discovered) for discovered in found]
     if not items:
-        raise MediaNotFoundError(
+        raise UsageError(
             "holds no picture, DICOM or video",
             path=path,
             remedy="Name a folder with images, DICOM or video, or one file.",

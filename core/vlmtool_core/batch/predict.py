@@ -7,26 +7,25 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.turns import turns_of
 from vlmtool_core.errors import (
+    EngineMemoryError,
     InferenceError,
     MissingError,
     PackError,
     TaskNotServedError,
     UsageError,
-    VlmtoolError,
 )
 from vlmtool_core.records import Frame, ModelIdentity, Outcome, Task
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
     from vlmtool_core.engine.heads import ProbeHead
-
-OUT_OF_MEMORY = "out-of-memory"
 
 # Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
@@ -35,13 +34,6 @@ MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
 _FATAL = (MissingError, PackError, TaskNotServedError, UsageError)
 
 log = logging.getLogger(__name__)
-
-
-class OutOfMemoryError(InferenceError):
-    """One frame alone does not fit into memory."""
-
-    code = OUT_OF_MEMORY
-    default_remedy = "Close other programs, choose a smaller model, or run on the CPU."
 
 
 class Predictor:
@@ -60,9 +52,17 @@ class Predictor:
         self.batch_size = max(1, min(batch_size, MOST_FRAMES.get(spec.task, batch_size)))
 
     def identity(self) -> ModelIdentity:
-        """Which model speaks; raises `MissingPackError` when it is not installed."""
+        """Which model speaks; a trained head is named after the pack's version ("1.0+v3").
+
+        Raises
+        ------
+        MissingPackError, TaskNotServedError
+        """
         spec = self._spec
-        return self._engine.identity(spec.task, model=spec.model, head=self._head)
+        model = self._engine.identity(spec.task, model=spec.model, head=self._head)
+        if self._head is None or spec.head_version is None:
+            return model
+        return replace(model, version=f"{model.version}+{spec.head_version}")
 
     def __call__(self, frames: Sequence[Frame]) -> list[Outcome]:
         """One outcome per frame, in order; a frame that fails disturbs no other.
@@ -143,10 +143,11 @@ def load_head(folder: Path | None) -> ProbeHead | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory of the machine or of its accelerator ran out."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, MemoryError | EngineMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError | VlmtoolError) and (
+    # torch's own error for it is a RuntimeError too.
+    return isinstance(error, RuntimeError) and (
         "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
     )
 
@@ -169,11 +170,10 @@ def _checked(outcome: Outcome) -> Outcome:
 
 
 def _out_of_memory(error: BaseException) -> Outcome:
-    return Outcome.failed(OutOfMemoryError(f"out of memory: {error}".strip()))
+    if isinstance(error, EngineMemoryError):
+        return Outcome.failed(error)
+    return Outcome.failed(EngineMemoryError(f"memory ran out: {error}"))
 
 
 def _ran_out_of_memory(outcome: Outcome) -> bool:
-    error = outcome.error
-    return error is not None and (
-        error.code == OUT_OF_MEMORY or "out of memory" in error.message.lower()
-    )
+    return outcome.error is not None and outcome.error.code == EngineMemoryError.code

@@ -15,7 +15,7 @@ from tiny_engine import IDENTITY, TinyEngine
 from vlmtool_core.batch import FolderLedger, RunReport, RunSpec, run_items
 from vlmtool_core.batch.folder import items_of
 from vlmtool_core.batch.predict import Predictor
-from vlmtool_core.errors import MediaNotFoundError, MissingPackError
+from vlmtool_core.errors import MissingPackError, UsageError
 from vlmtool_core.jobs import CancelToken, Progress
 from vlmtool_core.records import Frame, OutcomeStatus, ResultRow, Task
 
@@ -159,7 +159,7 @@ def test_one_frame_that_never_fits_is_a_failure_of_that_frame(pictures: Pictures
 
     report = Run(pictures(6))(TinyEngine(hook=refuse))
     assert report.ok == 5
-    assert [(item, e.code) for item, e in report.failures] == [("p3.png", "out-of-memory")]
+    assert [(item, e.code) for item, e in report.failures] == [("p3.png", "engine-memory")]
 
 
 def test_what_concerns_every_frame_ends_the_run(pictures: Pictures) -> None:
@@ -250,7 +250,7 @@ def test_a_truncated_video_keeps_what_can_be_decoded(clip: Path, tmp_path: Path)
 
 def test_empty_and_missing_inputs_are_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(MediaNotFoundError) as caught:
+        with pytest.raises(UsageError) as caught:
             items_of(path)
         assert caught.value.path == str(path)
 
