@@ -61,7 +61,7 @@ def add_paths(
     """See `Project.add`."""
     adding = _Adding(project, grouping(group_by), regroup=group_by is not None)
     meter = ProgressMeter(progress)
-    found = scan(paths, cancel=cancel)
+    found = _found(paths, cancel)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="add") as pool:
         try:
             for chunk in _chunks(found):
@@ -74,6 +74,22 @@ def add_paths(
             raise
     meter.flush()
     return adding.finish()
+
+
+def _found(paths: Sequence[Path], cancel: CancelToken) -> Iterator[Discovered]:
+    """Names relative to each folder given; files given one by one are looked at together."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise MediaNotFoundError("no such file or folder", path=path)
+    folders = [[path] for path in paths if path.is_dir()]
+    files = [path for path in paths if not path.is_dir()]
+    seen: set[Path] = set()
+    for roots in [*folders, files] if files else folders:
+        for found in scan(roots, cancel=cancel):
+            parts = found.files or (found.path,)
+            if seen.isdisjoint(parts):
+                yield found
+            seen.update(parts)
 
 
 def _chunks(found: Iterator[Discovered]) -> Iterator[list[Discovered]]:
@@ -114,20 +130,19 @@ class _Adding:
                 log.exception("cannot read %s", found.path)
             failed = replace(found, kind=None, error=ErrorInfo.from_exception(error))
             return _Read(failed, _unreadable(failed), None)
-        group = self._group(found.name, found, info)
-        return _Read(found, _readable(found, info, sha256, stamp, group), info)
+        return _Read(found, _readable(found, info, sha256, stamp), info)
 
     def _unchanged(self, found: Discovered, name: str) -> _Read:
-        group = ""
+        info = None
         if self._regroup:
             with open_media(found.path, found.files) as source:
-                group = self._group(name, found, source.info)
-        return _Read(found, NewItem(name, found.path, found.kind, group=group), None, True)
+                info = source.info
+        return _Read(found, NewItem(name, found.path, found.kind), info, unchanged=True)
 
     def write(self, batch: Sequence[_Read]) -> None:
         """Write a batch in one transaction, deciding anew if another program wrote meanwhile."""
         while True:
-            plan = _Plan(self._catalogue, regroup=self._regroup)
+            plan = _Plan(self._catalogue, self._group, regroup=self._regroup)
             for entry in batch:
                 plan.place(entry)
             ids = self._items.take_in(plan.new, plan.changed, last_id=self._catalogue.last_id)
@@ -172,8 +187,9 @@ class _Adding:
 class _Plan:
     """What a batch comes to, given what is known: new rows and rows to overwrite."""
 
-    def __init__(self, catalogue: Catalogue, *, regroup: bool) -> None:
+    def __init__(self, catalogue: Catalogue, group: Grouping, *, regroup: bool) -> None:
         self._catalogue = catalogue
+        self._group = group
         self._regroup = regroup
         self._names: set[str] = set()
         self._moved: set[int] = set()
@@ -188,11 +204,9 @@ class _Plan:
 
     def place(self, entry: _Read) -> None:
         known = self._catalogue.at(entry.found)
-        if entry.found.error is not None:
-            self.unreadable.append(entry.found)
         if entry.unchanged and known is not None:
             self.unchanged += 1
-            self.regrouped[known.id] = entry.item.group
+            self.regrouped[known.id] = self._group(known.name, entry.found, entry.info)
         elif known is not None:
             self._overwrite(entry, known.id, known.name)
         else:
@@ -200,8 +214,9 @@ class _Plan:
 
     def _overwrite(self, entry: _Read, item_id: int, name: str) -> None:
         known = self._catalogue.by_id(item_id)
-        item = self._in_its_group(replace(entry.item, name=name), known)
+        item = self._grouped(replace(entry.item, name=name), entry, known)
         if item.kind is None:
+            self.unreadable.append(replace(entry.found, name=name))
             # The hash stays, so that the item is recognised when its file is whole again.
             item = replace(item, sha256=known.sha256, group=known.group)
         elif not known.readable and not known.sha256:
@@ -221,22 +236,26 @@ class _Plan:
                 self.refound += 1
                 name = item.name if item.name == lost.name else self._free(item)
                 self._names.add(name)
-                item = self._in_its_group(replace(item, name=name), lost)
+                item = self._grouped(replace(item, name=name), entry, lost)
                 self.changed.append((lost.id, item))
                 return
             self.added += 1
-        item = replace(item, name=self._free(item))
+        item = self._grouped(replace(item, name=self._free(item)), entry, None)
         self._names.add(item.name)
-        if item.sha256 and item.kind is not None:
+        if item.kind is None:
+            self.unreadable.append(replace(entry.found, name=item.name))
+        else:
             same_as = self._catalogue.name_of(item.sha256) or self._shas.get(item.sha256)
             if same_as is not None:
                 self.duplicates.append((item.name, same_as))
             self._shas.setdefault(item.sha256, item.name)
         self.new.append(item)
 
-    def _in_its_group(self, item: NewItem, known: KnownItem) -> NewItem:
+    def _grouped(self, item: NewItem, entry: _Read, known: KnownItem | None) -> NewItem:
         """An item stays in the group that it has, unless this call asks for another."""
-        return item if self._regroup or not known.group else replace(item, group=known.group)
+        if known is not None and known.group and not self._regroup:
+            return replace(item, group=known.group)
+        return replace(item, group=self._group(item.name, entry.found, entry.info))
 
     def _free(self, item: NewItem) -> str:
         """The name, with as many parent folders in front as it takes to be unique."""
@@ -267,16 +286,13 @@ def _stamp(found: Discovered) -> tuple[int, int]:
     return sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats)
 
 
-def _readable(
-    found: Discovered, info: MediaInfo, sha256: str, stamp: tuple[int, int], group: str
-) -> NewItem:
+def _readable(found: Discovered, info: MediaInfo, sha256: str, stamp: tuple[int, int]) -> NewItem:
     return NewItem(
         name=found.name,
         path=found.path,
         kind=info.kind,
         sha256=sha256,
         files=found.files,
-        group=group,
         width=info.width,
         height=info.height,
         frame_count=info.frame_count,

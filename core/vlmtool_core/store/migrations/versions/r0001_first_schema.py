@@ -25,6 +25,13 @@ def upgrade() -> None:
     _forbid_rewriting()
 
 
+def _points_to(
+    table: str, column: str, target: str, ondelete: str | None = None
+) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_{column}_{target}"
+    return sa.ForeignKeyConstraint([column], [f"{target}.id"], name=name, ondelete=ondelete)
+
+
 def _forbid_rewriting() -> None:
     """Logs only grow: SQLite itself refuses to change or delete their rows."""
     if op.get_bind().dialect.name != "sqlite":
@@ -73,7 +80,7 @@ def _items() -> None:
         sa.Column("top_score", sa.Double(), nullable=True),
         sa.Column("top_run_id", sa.Integer(), nullable=True),
         sa.Column("added_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["group_id"], ["group.id"], name="fk_item_group_id_group"),
+        _points_to("item", "group_id", "group"),
         sa.PrimaryKeyConstraint("id", name="pk_item"),
         sa.UniqueConstraint("name", name="uq_item_name"),
         sqlite_autoincrement=True,
@@ -93,9 +100,7 @@ def _items() -> None:
         sa.Column("time_s", sa.Double(), nullable=True),
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["item_id"], ["item.id"], name="fk_frame_info_item_id_item", ondelete="CASCADE"
-        ),
+        _points_to("frame_info", "item_id", "item", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("item_id", "frame", name="pk_frame_info"),
     )
 
@@ -119,9 +124,7 @@ def _labels() -> None:
         sa.Column("label_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["label_id"], ["label.id"], name="fk_label_prompt_label_id_label", ondelete="CASCADE"
-        ),
+        _points_to("label_prompt", "label_id", "label", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("label_id", "position", name="pk_label_prompt"),
     )
 
@@ -160,12 +163,8 @@ def _predictions() -> None:
         sa.CheckConstraint(
             "status IN ('ok', 'empty', 'failed', 'cancelled')", name="ck_prediction_status"
         ),
-        sa.ForeignKeyConstraint(
-            ["item_id"], ["item.id"], name="fk_prediction_item_id_item", ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["run.id"], name="fk_prediction_run_id_run", ondelete="CASCADE"
-        ),
+        _points_to("prediction", "item_id", "item", ondelete="CASCADE"),
+        _points_to("prediction", "run_id", "run", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_prediction"),
         sa.UniqueConstraint(
             "run_id", "item_id", "frame", name="uq_prediction_run_id_item_id_frame"
@@ -185,12 +184,7 @@ def _predictions() -> None:
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("label", sa.Text(), nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["prediction_id"],
-            ["prediction.id"],
-            name="fk_score_prediction_id_prediction",
-            ondelete="CASCADE",
-        ),
+        _points_to("score", "prediction_id", "prediction", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("prediction_id", "rank", name="pk_score"),
     )
 
@@ -214,9 +208,7 @@ def _findings() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["item_id"], ["item.id"], name="fk_finding_item_id_item", ondelete="SET NULL"
-        ),
+        _points_to("finding", "item_id", "item", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name="pk_finding"),
         sqlite_autoincrement=True,
     )
@@ -258,14 +250,9 @@ def _annotations() -> None:
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("kind IN ('label', 'box', 'text')", name="ck_annotation_kind"),
-        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name="fk_annotation_item_id_item"),
-        sa.ForeignKeyConstraint(["label_id"], ["label.id"], name="fk_annotation_label_id_label"),
-        sa.ForeignKeyConstraint(
-            ["prediction_id"],
-            ["prediction.id"],
-            name="fk_annotation_prediction_id_prediction",
-            ondelete="SET NULL",
-        ),
+        _points_to("annotation", "item_id", "item"),
+        _points_to("annotation", "label_id", "label"),
+        _points_to("annotation", "prediction_id", "prediction", ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name="pk_annotation"),
         sqlite_autoincrement=True,
     )
@@ -298,11 +285,7 @@ def _annotations() -> None:
         sa.Column("entity_id", sa.Integer(), nullable=False),
         sa.Column("before", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("after", sa.JSON(none_as_null=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["event_id"],
-            ["annotation_event.id"],
-            name="fk_annotation_change_event_id_annotation_event",
-        ),
+        _points_to("annotation_change", "event_id", "annotation_event"),
         sa.PrimaryKeyConstraint("event_id", "position", name="pk_annotation_change"),
     )
 
@@ -347,16 +330,8 @@ def _learning() -> None:
         sa.Column("training_run_id", sa.Integer(), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["snapshot_id"],
-            ["dataset_snapshot.id"],
-            name="fk_model_version_snapshot_id_dataset_snapshot",
-        ),
-        sa.ForeignKeyConstraint(
-            ["training_run_id"],
-            ["training_run.id"],
-            name="fk_model_version_training_run_id_training_run",
-        ),
+        _points_to("model_version", "snapshot_id", "dataset_snapshot"),
+        _points_to("model_version", "training_run_id", "training_run"),
         sa.PrimaryKeyConstraint("number", name="pk_model_version"),
     )
 
@@ -375,12 +350,8 @@ def _evaluation() -> None:
         sa.Column("low", sa.Double(), nullable=True),
         sa.Column("high", sa.Double(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["snapshot_id"], ["dataset_snapshot.id"], name="fk_metric_snapshot_id_dataset_snapshot"
-        ),
-        sa.ForeignKeyConstraint(
-            ["training_run_id"], ["training_run.id"], name="fk_metric_training_run_id_training_run"
-        ),
+        _points_to("metric", "snapshot_id", "dataset_snapshot"),
+        _points_to("metric", "training_run_id", "training_run"),
         sa.PrimaryKeyConstraint("id", name="pk_metric"),
         sqlite_autoincrement=True,
     )
@@ -391,7 +362,7 @@ def _evaluation() -> None:
         sa.Column("part", sa.String(length=16), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("part IN ('train', 'holdout')", name="ck_split_part"),
-        sa.ForeignKeyConstraint(["item_id"], ["item.id"], name="fk_split_item_id_item"),
+        _points_to("split", "item_id", "item"),
         sa.PrimaryKeyConstraint("item_id", name="pk_split"),
     )
 
