@@ -1,0 +1,1 @@
+"""What happens when the user acts, one topic per file."""

@@ -1,0 +1,319 @@
+"""Brings the current item to the viewer: frame, boxes, captions, window, and what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, ItemRef, OutcomeStatus
+from vlmtool_desktop.bridge import Bridge
+from vlmtool_desktop.canvas.picture import Picture
+from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
+from vlmtool_desktop.dialogs.error_dialog import sentence
+from vlmtool_desktop.models.frame_reader import FrameReader, Loaded
+from vlmtool_desktop.panels.viewer import ViewerPanel
+from vlmtool_desktop.session import Overlay, Session
+from vlmtool_desktop.theme import label_colour
+
+if TYPE_CHECKING:
+    from vlmtool_core.media import Window
+    from vlmtool_core.project import AnnotationRecord, ItemRecord, PredictionRecord, Project
+
+# Fractions of the window's width per pixel of dragging.
+_WIDTH_STEP = 1 / 300
+_CENTER_STEP = 1 / 300
+TEXT_COLOUR = "#56b4e9"
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What the project knows of an item."""
+
+    record: ItemRecord
+    annotations: tuple[AnnotationRecord, ...]
+    predictions: tuple[PredictionRecord, ...]
+
+
+def load_detail(project: Project, item_id: int) -> Detail:
+    """Runs in the project's thread."""
+    return Detail(
+        project.item(item_id),
+        tuple(project.annotations(item_id)),
+        tuple(project.predictions(item_id)),
+    )
+
+
+class ViewerController(QObject):
+    """One picture at a time; answers for items that were left in the meantime are dropped."""
+
+    detail_changed = Signal(object)
+    frame_shown = Signal(object)
+    window_changed = Signal(object)
+
+    def __init__(
+        self,
+        session: Session,
+        bridge: Bridge,
+        panel: ViewerPanel,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._bridge = bridge
+        self._panel = panel
+        self._canvas = panel.canvas
+        self._reader = FrameReader()
+        self._detail: Detail | None = None
+        self._loaded: Loaded | None = None
+        self._window: Window | None = None
+        self._finding: Finding | None = None
+        session.item_changed.connect(self._item_changed)
+        session.frame_changed.connect(self._frame_changed)
+        session.content_changed.connect(self.reload)
+        session.overlays_changed.connect(self._draw)
+        session.labels_changed.connect(self._draw)
+        self._canvas.window_dragged.connect(self._drag_window)
+        self._item_changed()
+
+    @property
+    def detail(self) -> Detail | None:
+        return self._detail
+
+    @property
+    def loaded(self) -> Loaded | None:
+        return self._loaded
+
+    @property
+    def window(self) -> Window | None:
+        """The DICOM window in use."""
+        return self._window
+
+    # Item and frame --------------------------------------------------------------------------
+
+    def _item_changed(self) -> None:
+        self._detail = self._loaded = self._window = None
+        self._finding = None
+        self._canvas.window_drag_enabled = False
+        self._bridge.drop("frame")
+        self._bridge.drop("window")
+        if self._session.item is None:
+            self._bridge.drop("detail")
+            self._panel.set_frames(1)
+            self._panel.set_item("", "")
+            self._canvas.set_note(
+                self.tr("No item chosen"), self.tr("Choose one in the library on the left.")
+            )
+            self.detail_changed.emit(None)
+            return
+        self.reload()
+
+    def reload(self) -> None:
+        """Read again what the project knows of the current item."""
+        item = self._session.item
+        if item is None or self._session.project is None:
+            return
+        self._bridge.project(
+            lambda project: load_detail(project, item), self._take_detail, lane="detail"
+        )
+
+    def _take_detail(self, detail: Detail) -> None:
+        first = self._detail is None
+        self._detail = detail
+        self.detail_changed.emit(detail)
+        if first:
+            self._panel.set_item(detail.record.name, _facts(detail.record))
+            if detail.record.error is not None:
+                self._show_error(detail.record.error)
+                return
+            self._load_frame()
+        self._draw()
+
+    def _frame_changed(self) -> None:
+        if self._detail is not None:
+            self.detail_changed.emit(self._detail)
+            self._load_frame()
+
+    def _load_frame(self) -> None:
+        record = self._detail.record if self._detail else None
+        if record is None or record.kind is None:
+            return
+        ref = ItemRef(record.name, record.path, record.kind, record.sha256, record.files, record.id)
+        frame = self._session.frame
+        if not self._canvas.has_picture:
+            self._canvas.set_note(self.tr("Loading…"))
+        self._bridge.view(
+            lambda: self._reader.load(ref, frame), self._show, self._show_error, lane="frame"
+        )
+
+    def _show(self, loaded: Loaded) -> None:
+        new_item = self._loaded is None
+        self._loaded = loaded
+        self._canvas.window_drag_enabled = loaded.values is not None
+        if new_item:
+            self._session.set_frame_count(loaded.frame_count)
+            self._panel.set_frames(loaded.frame_count)
+        self._panel.set_time(loaded.time_s)
+        self._canvas.set_picture(loaded.picture, keep_view=not new_item)
+        if self._window is None or loaded.window is None:
+            self._window = loaded.window
+        elif self._window != loaded.window:
+            self._render(self._window)
+        self.window_changed.emit(self._window)
+        self._draw()
+        self.frame_shown.emit(loaded)
+
+    def _show_error(self, error: ErrorInfo) -> None:
+        self._canvas.set_note(
+            self.tr("This item cannot be shown"),
+            f"{sentence(error.message)}\n{sentence(error.remedy)}",
+        )
+
+    def close(self) -> None:
+        """Close open media, in the thread that opened them."""
+        self._bridge.view(self._reader.close, lambda _none: None)
+
+    # Window of a DICOM picture ---------------------------------------------------------------
+
+    def _drag_window(self, dx: float, dy: float) -> None:
+        """Right drag: across changes the width, up and down the level."""
+        window = self._window
+        if window is None:
+            return
+        width = max(1.0, window.width * (1 + dx * _WIDTH_STEP))
+        center = window.center + dy * _CENTER_STEP * window.width
+        self.set_window(replace(window, center=center, width=width, explanation=""))
+
+    def set_window(self, window: Window) -> None:
+        """Show the frame through another window, and the frames after it too."""
+        self._window = window
+        self.window_changed.emit(window)
+        self._render(window)
+
+    def reset_window(self) -> None:
+        """Back to the window of the file."""
+        if self._loaded is not None and self._loaded.window is not None:
+            self.set_window(self._loaded.window)
+
+    def _render(self, window: Window) -> None:
+        loaded = self._loaded
+        if loaded is not None and loaded.values is not None:
+            self._bridge.view(
+                lambda: self._reader.render(loaded, window),
+                lambda picture: self._show_windowed(loaded, picture),
+                lane="window",
+            )
+
+    def _show_windowed(self, loaded: Loaded, picture: Picture) -> None:
+        if loaded is self._loaded:
+            self._canvas.set_picture(picture, keep_view=True)
+
+    # What is drawn over it -------------------------------------------------------------------
+
+    def show_finding(self, finding: Finding | None) -> None:
+        """Draw a finding of the review queue over the picture."""
+        self._finding = finding
+        self._draw()
+
+    def frame_annotations(self) -> list[AnnotationRecord]:
+        """What people decided of the frame in view; labels hold for the whole item."""
+        if self._detail is None:
+            return []
+        frame = self._session.frame
+        return [a for a in self._detail.annotations if a.frame == frame or a.kind == "label"]
+
+    def frame_predictions(self) -> list[PredictionRecord]:
+        if self._detail is None:
+            return []
+        frame = self._session.frame
+        return [p for p in self._detail.predictions if p.frame == frame]
+
+    def _draw(self) -> None:
+        if not self._canvas.has_picture:
+            return
+        shown = self._session.overlays
+        shapes: list[Shape] = []
+        outlines: list[Outline] = []
+        caption = ""
+        predictions = [
+            p
+            for p in self.frame_predictions()
+            if p.outcome.status is OutcomeStatus.OK and p.decision is not FindingStatus.REJECTED
+        ]
+        if Overlay.PREDICTIONS in shown:
+            shapes += self._prediction_shapes(predictions)
+        if Overlay.TEXT in shown:
+            outlines += _text_outlines(predictions)
+        if Overlay.CAPTION in shown:
+            caption = _caption(predictions)
+        if Overlay.ANNOTATIONS in shown:
+            shapes += [
+                Shape(a.id, ShapeKind.ANNOTATION, a.box, self.colour(a.box.label))
+                for a in self.frame_annotations()
+                if a.box is not None
+            ]
+        finding = self._finding
+        if finding is not None and finding.box is not None and self._finding_is_here(finding):
+            shapes.append(Shape(0, ShapeKind.FINDING, finding.box, "#e69f00"))
+        self._canvas.set_shapes(shapes, outlines, caption)
+
+    def _finding_is_here(self, finding: Finding) -> bool:
+        return finding.item_id == self._session.item and finding.frame == self._session.frame
+
+    def _prediction_shapes(self, predictions: Sequence[PredictionRecord]) -> list[Shape]:
+        # An accepted box is an annotation by then and must not be drawn twice.
+        return [
+            Shape(p.id, ShapeKind.PREDICTION, box, self.colour(box.label))
+            for p in predictions
+            if p.decision is FindingStatus.PENDING
+            for box in p.outcome.boxes
+        ]
+
+    def colour(self, label: str) -> str:
+        """The colour of a label: its own, its place's in the set, or one by its name."""
+        labels = self._session.labels.labels
+        for position, one in enumerate(labels):
+            if one.name == label:
+                return label_colour(position, one.colour)
+        return label_colour(len(labels) + sum(label.encode()))
+
+    def box_label(self) -> str:
+        """The label that a new box gets, "" when the user must be asked."""
+        labels = [label.name for label in self._session.labels.labels]
+        if self._session.active_label in labels:
+            return self._session.active_label
+        return labels[0] if len(labels) == 1 else ""
+
+    def make_box(self, corners: tuple[float, float, float, float], label: str) -> Box:
+        return Box(*corners, label=label)
+
+
+def _text_outlines(predictions: Sequence[PredictionRecord]) -> list[Outline]:
+    return [
+        Outline(tuple((float(x), float(y)) for x, y in line.quad), line.text, TEXT_COLOUR)
+        for p in predictions
+        for line in p.outcome.lines
+    ]
+
+
+def _caption(predictions: Sequence[PredictionRecord]) -> str:
+    for prediction in predictions:
+        if prediction.task == "caption" and prediction.outcome.text:
+            return prediction.outcome.text
+    return ""
+
+
+def _facts(record: Any) -> str:
+    """Size, frames and group in a line."""
+    parts = []
+    if record.width and record.height:
+        parts.append(f"{record.width} × {record.height}")
+    if (record.frame_count or 1) > 1:
+        parts.append(f"{record.frame_count} frames")
+    if record.duration_s:
+        parts.append(f"{record.duration_s:.1f} s")
+    if record.group:
+        parts.append(str(record.group))
+    return " · ".join(parts)

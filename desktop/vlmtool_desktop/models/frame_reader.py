@@ -1,0 +1,128 @@
+"""Opens media and decodes frames for the viewer. Used in the viewer's thread only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from vlmtool_core.records import ItemRef, MediaKind
+from vlmtool_desktop.canvas.picture import Picture, make_picture
+
+if TYPE_CHECKING:
+    from vlmtool_core.media import MediaInfo, MediaSource, Window
+
+MOST_OPEN = 3
+MOST_CACHED_BYTES = 400_000_000
+# Beyond this side the viewer decodes smaller; boxes still refer to the source's own pixels.
+LONGEST_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A frame ready to be shown.
+
+    frame_count : exact, also for video
+    values : modality values of a grey DICOM frame, for windowing; None for everything else
+    window : the window that `picture` was made with
+    """
+
+    ref: ItemRef
+    index: int
+    info: MediaInfo
+    picture: Picture
+    frame_count: int = 1
+    time_s: float | None = None
+    window: Window | None = None
+    values: Any = field(default=None, repr=False)
+    inverted: bool = False
+
+
+class FrameReader:
+    """A few open sources and the frames decoded last. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._sources: OrderedDict[tuple[str, int], MediaSource] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int, int], Loaded] = OrderedDict()
+
+    def load(self, ref: ItemRef, index: int) -> Loaded:
+        """Decode one frame, or take it from the cache.
+
+        Raises
+        ------
+        MediaError : the item or the frame cannot be decoded.
+        """
+        key = (str(ref.path), len(ref.files), index)
+        if key in self._frames:
+            self._frames.move_to_end(key)
+            return self._frames[key]
+        source = self._open(ref)
+        loaded = self._decode(source, ref, index)
+        self._frames[key] = loaded
+        while len(self._frames) > 1 and self._bytes() > MOST_CACHED_BYTES:
+            self._frames.popitem(last=False)
+        return loaded
+
+    def render(self, loaded: Loaded, window: Window) -> Picture:
+        """The same frame through another window."""
+        from vlmtool_core.media.voi import render_window
+
+        grey = render_window(loaded.values, window, inverted=loaded.inverted)
+        return make_picture(grey, loaded.picture.size)
+
+    def _decode(self, source: MediaSource, ref: ItemRef, index: int) -> Loaded:
+        frame = source.frame(index, max_side=LONGEST_SIDE)
+        picture = make_picture(frame.pixels, frame.size)
+        loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
+        if "voi" not in frame.provenance:
+            return loaded
+        grey: Any = source
+        return replace(
+            loaded,
+            values=grey.modality_values(index),
+            window=_window(frame.provenance["voi"], grey),
+            inverted=bool(frame.provenance.get("inverted")),
+        )
+
+    def _open(self, ref: ItemRef) -> MediaSource:
+        from vlmtool_core.media import open_media
+
+        key = (str(ref.path), len(ref.files))
+        if key in self._sources:
+            self._sources.move_to_end(key)
+            return self._sources[key]
+        source = open_media(ref.path, ref.files)
+        self._sources[key] = source
+        while len(self._sources) > MOST_OPEN:
+            self._sources.popitem(last=False)[1].close()
+        return source
+
+    def _bytes(self) -> int:
+        return sum(
+            level.sizeInBytes()
+            for loaded in self._frames.values()
+            for level in loaded.picture.levels
+        )
+
+    def close(self) -> None:
+        """Close every source; files can be moved or removed afterwards."""
+        self._frames.clear()
+        while self._sources:
+            self._sources.popitem()[1].close()
+
+
+def frame_count(source: Any) -> int:
+    """How many frames there are; a video's are counted, since containers may lie."""
+    if source.info.kind is MediaKind.VIDEO:
+        return len(source.index)
+    return source.info.frame_count or 1
+
+
+def _window(voi: Any, source: Any) -> Window:
+    """The window a frame was made with; a lookup table is replaced by percentiles."""
+    from vlmtool_core.media import Window
+
+    if voi["function"] == "TABLE":
+        automatic: Window = source.auto_window()
+        return automatic
+    return Window(voi["center"], voi["width"], voi["explanation"], voi["function"])

@@ -1,0 +1,156 @@
+"""Small parts that panels and dialogs are made of, so that they look and behave alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QKeyCombination, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from vlmtool_desktop import icons
+from vlmtool_desktop.theme import theme
+
+Margins = tuple[int, int, int, int]
+
+
+def text_label(text: str, role: str = "", *, wrap: bool = False) -> QLabel:
+    """A label in one of the roles of the style sheet: title, heading, section, muted, danger."""
+    label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(wrap)
+    if role:
+        label.setProperty("role", role)
+    return label
+
+
+def set_role(widget: QWidget, role: str) -> None:
+    """Give a widget another role of the style sheet."""
+    widget.setProperty("role", role)
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def _keep_icon(button: QPushButton | QToolButton, name: str, token: str) -> None:
+    def refresh() -> None:
+        button.setIcon(icons.icon(name, token))
+
+    refresh()
+    connection = theme().changed.connect(refresh)
+    button.destroyed.connect(lambda: theme().changed.disconnect(connection))
+
+
+def push_button(
+    text: str, icon_name: str = "", *, primary: bool = False, flat: bool = False, tip: str = ""
+) -> QPushButton:
+    """A button with a text and, if named, an icon in the theme's colours."""
+    button = QPushButton(text)
+    button.setProperty("primary", primary)
+    button.setProperty("flat", flat)
+    button.setToolTip(tip)
+    if icon_name:
+        _keep_icon(button, icon_name, "accent-text" if primary else "text")
+    return button
+
+
+def tool_button(text: str, icon_name: str, *, tip: str = "") -> QToolButton:
+    """A button that only shows an icon; its text is its accessible name and tool tip."""
+    button = QToolButton()
+    button.setText(text)
+    button.setAccessibleName(text)
+    button.setToolTip(tip or text)
+    button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    _keep_icon(button, icon_name, "text")
+    return button
+
+
+def frame(role: str, layout: QVBoxLayout | QHBoxLayout, margins: Margins) -> QFrame:
+    """A frame in a role of the style sheet around `layout`."""
+    widget = QFrame()
+    widget.setProperty("role", role)
+    layout.setContentsMargins(*margins)
+    widget.setLayout(layout)
+    return widget
+
+
+def column(*widgets: QWidget, spacing: int = 6, margins: Margins = (0, 0, 0, 0)) -> QVBoxLayout:
+    layout = QVBoxLayout()
+    layout.setSpacing(spacing)
+    layout.setContentsMargins(*margins)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
+
+
+def row(*widgets: QWidget, spacing: int = 6, margins: Margins = (0, 0, 0, 0)) -> QHBoxLayout:
+    layout = QHBoxLayout()
+    layout.setSpacing(spacing)
+    layout.setContentsMargins(*margins)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
+
+
+def spacer() -> QWidget:
+    """Takes the room that nothing else wants, in a tool bar or a row."""
+    widget = QWidget()
+    widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+    return widget
+
+
+def panel_key(
+    panel: QWidget,
+    key: QKeySequence | QKeyCombination | Qt.Key | str,
+    handler: Callable[[], object],
+) -> QShortcut:
+    """A key that works only while the focus is in `panel`."""
+    shortcut = QShortcut(QKeySequence(key), panel)
+    shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+    shortcut.activated.connect(handler)
+    return shortcut
+
+
+class EmptyState(QWidget):
+    """A heading, a sentence and perhaps a button, where a list has nothing to show."""
+
+    def __init__(
+        self, title: str, text: str, icon_name: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._icon = icon_name
+        self._picture = QLabel()
+        self.title = text_label(title, "heading", wrap=True)
+        self.text = text_label(text, "muted", wrap=True)
+        layout = column(self._picture, self.title, self.text, spacing=8, margins=(20, 20, 20, 20))
+        layout.insertStretch(0)
+        layout.addStretch()
+        for label in (self._picture, self.title, self.text):
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setLayout(layout)
+        self._draw()
+        theme().changed.connect(self._draw)
+
+    def add_button(self, button: QPushButton) -> None:
+        layout = self.layout()
+        assert isinstance(layout, QVBoxLayout)
+        layout.insertLayout(layout.count() - 1, _centred(button))
+
+    def _draw(self) -> None:
+        self._picture.setPixmap(icons.draw(self._icon, 40, theme().colour("text-disabled"), 2.0))
+
+
+def _centred(widget: QWidget) -> QHBoxLayout:
+    layout = QHBoxLayout()
+    layout.addStretch()
+    layout.addWidget(widget)
+    layout.addStretch()
+    return layout
