@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlmtool_core.api import UsageError, write_atomically
+from vlmtool_core.api import StorageError, UsageError, write_atomically
 
 FORMAT = "vlmtool-security-triage"
 TABLE, TIMELINE = "triage.json", "timeline.html"
@@ -20,10 +21,12 @@ class Outputs:
     Raises
     ------
     UsageError : the folder holds the report of other videos.
+    StorageError : it cannot be made or written to.
     """
 
     def __init__(self, folder: Path, videos: Sequence[tuple[Path, str]]) -> None:
         self.folder = folder
+        _check_writable(folder)
         self._videos = self._video_folders(videos)
         run = 1
         while any(place.exists() for place in self._places(run)):
@@ -81,6 +84,15 @@ class Outputs:
         """Write a file whole and return its path relative to the folder."""
         write_atomically(path, data)
         return self.relative(path)
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before hours of footage are looked at, not after."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise StorageError("cannot be written to", path=place)
 
 
 def _numbered(name: str, run: int) -> str:

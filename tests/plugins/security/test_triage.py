@@ -6,6 +6,9 @@ import csv
 import hashlib
 import json
 import re
+import signal
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -396,6 +399,33 @@ def test_a_truncated_real_video(shared_data: Path, tmp_path: Path):
     result = triage([torn], tmp_path / "out")
     assert [f.kind for f in result.findings][-1] == "damage"
     assert result.findings[0].time_span_s[0] == pytest.approx(4.4, abs=0.5)
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused_first(walk: Path, tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("x")
+    out = tmp_path / "file" / "report"
+    assert run_cli(["security", "triage", str(walk), "--no-tags", "--out", str(out)]) == 1
+    error = capsys.readouterr().err
+    assert "cannot be written to" in error
+    assert "0:0" not in error
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_130_and_a_report_of_what_was_seen(shared_data: Path, tmp_path: Path):
+    video = shared_data / "video" / "one-by-one-person-detection.mp4"
+    command = [sys.executable, "-m", "vlmtool_core.cli.main", "security", "triage", str(video)]
+    command += ["--no-tags", "--scan", "full", "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("Triage footage"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Stopping" in rest
+    document = table(tmp_path / "out")
+    assert document["complete"] is False
+    assert document["videos"][0]["reached_s"] < 139
 
 
 def test_regions_are_checked_before_anything_runs(walk: Path, tmp_path: Path):
