@@ -255,10 +255,10 @@ def _as_option(workflow: Workflow, field: str | None) -> str | None:
 
 def _show(workflow: Workflow, result: WorkflowResult, *, as_json: bool, filed: bool) -> None:
     from vlmtool_core.cli.console import emit_json, emit_table, note
-    from vlmtool_core.hooks.results import result_to_json
+    from vlmtool_core.hooks.results import workflow_result_to_json
 
     if as_json:
-        emit_json(result_to_json(workflow, result))
+        emit_json(workflow_result_to_json(workflow, result))
     else:
         click.echo(result.summary)
         if result.rows:

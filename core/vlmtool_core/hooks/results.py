@@ -9,7 +9,7 @@ from vlmtool_core.hooks.workflow import Workflow, WorkflowResult
 from vlmtool_core.records import Finding
 
 
-def result_to_json(workflow: Workflow, result: WorkflowResult) -> dict[str, Any]:
+def workflow_result_to_json(workflow: Workflow, result: WorkflowResult) -> dict[str, Any]:
     """The result as what json.dumps takes; also what the engine host sends."""
     return {
         "workflow": workflow.key,
