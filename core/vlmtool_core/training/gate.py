@@ -27,11 +27,12 @@ def judge(
     lost = old.accuracy.value - new.accuracy.value
     passed = lost <= margin + 1e-12
     verb = "is not worse than" if passed else "is worse than"
+    difference = comparison.difference.value
     low, high = comparison.difference.low, comparison.difference.high
     reason = (
         f"{new.model} {verb} {old.model} on the hold-out: {percent(new.accuracy.value)} against "
         f"{percent(old.accuracy.value)} of {new.count} items "
-        f"(difference {-100 * lost:+.1f} points, 95 % interval {100 * low:+.1f} to "
+        f"(difference {100 * difference:+.1f} points, 95 % interval {100 * low:+.1f} to "
         f"{100 * high:+.1f}, p = {comparison.p_value:.3g}; up to {100 * margin:.1f} points may "
         "be lost)."
     )

@@ -162,11 +162,11 @@ def evaluate(
 
 def mcnemar_p_value(only_a: int, only_b: int) -> float:
     """Two-sided exact McNemar test on the items that exactly one of two models gets right."""
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     if only_a + only_b == 0:
         return 1.0
-    return float(min(1.0, 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)))
+    return float(min(1.0, 2 * bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def compare(

@@ -86,8 +86,9 @@ def write_version(models: Path, number: int, head: ProbeHead, card: Mapping[str,
         partial.rename(target)
         _flush(models)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise StorageError(error.strerror or str(error), path=target) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
