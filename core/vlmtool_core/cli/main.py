@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("vlmtool_core.cli.doctor:doctor", "Check that this machine has what is needed."),
     "demo": ("vlmtool_core.cli.demo:demo", "Run the whole loop on pictures that come along."),
 }
+
+STOPPED = 130
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +96,7 @@ def run_cli(arguments: Sequence[str]) -> int:
         return stop.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped. What was finished is kept; run it again to go on.", err=True)
-        return 130
+        return STOPPED
     except click.ClickException as error:
         error.show()
         return 2
@@ -109,7 +112,15 @@ def run_cli(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run_cli(sys.argv[1:]))
+    code = run_cli(sys.argv[1:])
+    if code == STOPPED:
+        # A forward pass may still be running in a thread; tearing the interpreter down around
+        # it would abort with a core dump. Everything that was finished is committed.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
