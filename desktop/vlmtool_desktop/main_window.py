@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, QSettings, Qt
+from PySide6.QtCore import QByteArray, QSettings, QSize, Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import (
     QMainWindow,
@@ -93,6 +93,7 @@ class MainWindow(QMainWindow):
         item.setChildrenCollapsible(False)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         for panel, title in (
             (item, self.tr("Item")),
             (self.review, self.tr("Review")),
@@ -118,6 +119,7 @@ class MainWindow(QMainWindow):
         toolbar = QToolBar(self.tr("Tools"))
         toolbar.setObjectName("tools")
         toolbar.setMovable(False)
+        toolbar.setIconSize(QSize(20, 20))
         toolbar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
         self.actions_.fill_toolbar(toolbar)
         for action in toolbar.actions():

@@ -50,6 +50,9 @@ def style_sheet(name: str) -> str:
     """The style sheet with every `@token` replaced by its colour."""
     values = tokens(name)
     source = (files() / "themes" / "base.qss").read_text(encoding="utf-8")
+    # Pictures in a style sheet are named by path; Qt wants forward slashes on every system.
+    folder = str(files() / "themes").replace("\\", "/")
+    source = source.replace("@folder", folder).replace("@theme", name)
     return re.sub(r"@([a-z]+(?:-[a-z]+)*)", lambda match: values[match.group(1)], source)
 
 

@@ -64,6 +64,7 @@ class CanvasView(QWidget):
         self._picture: Picture | None = None
         self._transform = ViewTransform()
         self._fitted = True
+        self._waiting = False
         self._selected: int | None = None
         self._tool: CanvasTool = SelectTool()
         self._draft: list[tuple[float, float]] = []
@@ -81,7 +82,8 @@ class CanvasView(QWidget):
 
     @property
     def has_picture(self) -> bool:
-        return self._picture is not None
+        """Whether the picture in view is the current one."""
+        return self._picture is not None and not self._waiting
 
     @property
     def transform(self) -> ViewTransform:
@@ -91,10 +93,18 @@ class CanvasView(QWidget):
         """Show a picture; zoom and position stay when `keep_view` and the size is the same."""
         same = self._picture is not None and self._picture.size == picture.size
         self._picture = picture
+        self._waiting = False
         self._note = ("", "")
         if not (keep_view and same) or self._fitted:
             self.fit()
         self.update()
+
+    def set_waiting(self) -> None:
+        """Another picture is on its way: this one stays in sight, but cannot be worked on."""
+        self._waiting = True
+        self._tool.cancel(self)
+        self._selected = None
+        self.set_shapes([], [], "")
 
     def set_note(self, title: str, text: str = "") -> None:
         """Show a message in place of a picture."""
@@ -192,7 +202,7 @@ class CanvasView(QWidget):
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         button = event.button()
         left = button == Qt.MouseButton.LeftButton
-        if self._picture is None:
+        if not self.has_picture:
             return
         if button == Qt.MouseButton.MiddleButton or (left and self._space):
             self._pan_from = event.position()
@@ -205,7 +215,7 @@ class CanvasView(QWidget):
                 self._pan_from = event.position()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if self._picture is None:
+        if not self.has_picture:
             return
         here = event.position()
         if self._pan_from is not None:
@@ -222,7 +232,7 @@ class CanvasView(QWidget):
         if self._pan_from is not None or self._window_from is not None:
             self._pan_from = self._window_from = None
             self._update_cursor()
-        elif event.button() == Qt.MouseButton.LeftButton and self._picture is not None:
+        elif event.button() == Qt.MouseButton.LeftButton and self.has_picture:
             self._tool.release(self, self._at(event))
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:

@@ -217,7 +217,7 @@ class Commands(QObject):
 
     def add_box(self, corners: tuple[float, float, float, float]) -> None:
         """A box drawn on the canvas becomes an annotation."""
-        item = self._session.item
+        item, frame = self._session.item, self._window.viewing.shown_frame
         if item is None:
             return
         label = self._window.viewing.box_label() or self._ask_box_label()
@@ -226,7 +226,7 @@ class Commands(QObject):
         self._session.active_label = label
         box = Box(*corners, label=label)
         canvas = self._window.viewer.canvas
-        self._window.project.add_box(item, self._session.frame, box, canvas.select_later)
+        self._window.project.add_box(item, frame, box, canvas.select_later)
 
     def _ask_box_label(self) -> str | None:
         names = [label.name for label in self._session.labels.labels]

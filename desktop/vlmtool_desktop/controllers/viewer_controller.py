@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, ItemRef, OutcomeStatus
 from vlmtool_desktop.bridge import Bridge
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Fractions of the window's width per pixel of dragging.
 _WIDTH_STEP = 1 / 300
 _CENTER_STEP = 1 / 300
+# A picture that takes longer than this says that it is loading.
+SLOW_MS = 300
 TEXT_COLOUR = "#56b4e9"
 
 
@@ -70,6 +72,10 @@ class ViewerController(QObject):
         self._loaded: Loaded | None = None
         self._window: Window | None = None
         self._finding: Finding | None = None
+        self._slow = QTimer(self)
+        self._slow.setSingleShot(True)
+        self._slow.setInterval(SLOW_MS)
+        self._slow.timeout.connect(lambda: self._canvas.set_note(self.tr("Loading…")))
         session.item_changed.connect(self._item_changed)
         session.frame_changed.connect(self._frame_changed)
         session.content_changed.connect(self.reload)
@@ -87,6 +93,11 @@ class ViewerController(QObject):
         return self._loaded
 
     @property
+    def shown_frame(self) -> int:
+        """The frame whose picture is on the screen; the slider may be ahead of it."""
+        return self._session.frame if self._loaded is None else self._loaded.index
+
+    @property
     def window(self) -> Window | None:
         """The DICOM window in use."""
         return self._window
@@ -99,6 +110,7 @@ class ViewerController(QObject):
         self._canvas.window_drag_enabled = False
         self._bridge.drop("frame")
         self._bridge.drop("window")
+        self._slow.stop()
         if self._session.item is None:
             self._bridge.drop("detail")
             self._panel.set_frames(1)
@@ -108,6 +120,9 @@ class ViewerController(QObject):
             )
             self.detail_changed.emit(None)
             return
+        # The picture before stays for a moment, but nothing may be drawn or written on it.
+        self._canvas.set_waiting()
+        self._slow.start()
         self.reload()
 
     def reload(self) -> None:
@@ -142,13 +157,12 @@ class ViewerController(QObject):
             return
         ref = ItemRef(record.name, record.path, record.kind, record.sha256, record.files, record.id)
         frame = self._session.frame
-        if not self._canvas.has_picture:
-            self._canvas.set_note(self.tr("Loading…"))
         self._bridge.view(
             lambda: self._reader.load(ref, frame), self._show, self._show_error, lane="frame"
         )
 
     def _show(self, loaded: Loaded) -> None:
+        self._slow.stop()
         new_item = self._loaded is None
         self._loaded = loaded
         self._canvas.window_drag_enabled = loaded.values is not None
@@ -166,6 +180,8 @@ class ViewerController(QObject):
         self.frame_shown.emit(loaded)
 
     def _show_error(self, error: ErrorInfo) -> None:
+        self._slow.stop()
+        self._loaded = None
         self._canvas.set_note(
             self.tr("This item cannot be shown"),
             f"{sentence(error.message)}\n{sentence(error.remedy)}",
@@ -221,17 +237,17 @@ class ViewerController(QObject):
         """What people decided of the frame in view; labels hold for the whole item."""
         if self._detail is None:
             return []
-        frame = self._session.frame
+        frame = self.shown_frame
         return [a for a in self._detail.annotations if a.frame == frame or a.kind == "label"]
 
     def frame_predictions(self) -> list[PredictionRecord]:
         if self._detail is None:
             return []
-        frame = self._session.frame
+        frame = self.shown_frame
         return [p for p in self._detail.predictions if p.frame == frame]
 
     def _draw(self) -> None:
-        if not self._canvas.has_picture:
+        if self._loaded is None:
             return
         shown = self._session.overlays
         shapes: list[Shape] = []
@@ -260,7 +276,7 @@ class ViewerController(QObject):
         self._canvas.set_shapes(shapes, outlines, caption)
 
     def _finding_is_here(self, finding: Finding) -> bool:
-        return finding.item_id == self._session.item and finding.frame == self._session.frame
+        return finding.item_id == self._session.item and finding.frame == self.shown_frame
 
     def _prediction_shapes(self, predictions: Sequence[PredictionRecord]) -> list[Shape]:
         # An accepted box is an annotation by then and must not be drawn twice.

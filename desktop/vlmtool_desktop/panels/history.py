@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.theme import theme
-from vlmtool_desktop.widgets.parts import column, frame, push_button, row
+from vlmtool_desktop.widgets.parts import as_panel, column, frame, push_button, row
 
 if TYPE_CHECKING:
     from vlmtool_core.project import HistoryEntry
@@ -24,6 +24,7 @@ class HistoryPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        as_panel(self)
         self._session = session
         self._entries: tuple[HistoryEntry, ...] = ()
         self.list = QListWidget()

@@ -10,6 +10,7 @@ from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.job_list import Job, JobState
 from vlmtool_desktop.widgets.parts import (
     EmptyState,
+    as_panel,
     column,
     frame,
     push_button,
@@ -109,6 +110,7 @@ class JobsPanel(QWidget):
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        as_panel(self)
         self._bridge = bridge
         self._cards: dict[int, JobCard] = {}
         self._list = QVBoxLayout()

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 from vlmtool_core.records import Label
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.theme import label_colour, text_on, theme
-from vlmtool_desktop.widgets.parts import column, panel_key, row, text_label, tool_button
+from vlmtool_desktop.widgets.parts import as_panel, column, panel_key, row, text_label, tool_button
 
 if TYPE_CHECKING:
     from vlmtool_core.project import AnnotationRecord
@@ -59,6 +59,7 @@ class LabelsPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        as_panel(self)
         self._session = session
         self._annotations: tuple[AnnotationRecord, ...] = ()
         self.labels = QListWidget()

@@ -14,6 +14,7 @@ from vlmtool_core.records import Box, FindingStatus, Outcome, OutcomeStatus, Tas
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import (
     EmptyState,
+    as_panel,
     column,
     panel_key,
     push_button,
@@ -46,6 +47,7 @@ class PredictionsPanel(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        as_panel(self)
         self._predictions: tuple[PredictionRecord, ...] = ()
         self.tree = QTreeWidget()
         self.tree.setAccessibleName(self.tr("Predictions"))

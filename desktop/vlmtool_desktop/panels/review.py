@@ -22,6 +22,7 @@ from vlmtool_desktop.panels.viewer import clock
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import (
     EmptyState,
+    as_panel,
     column,
     frame,
     panel_key,
@@ -89,6 +90,7 @@ class ReviewPanel(QWidget):
 
     def __init__(self, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        as_panel(self)
         self.model = FindingModel(bridge, self)
         self.list = QListView()
         self.list.setModel(self.model)
@@ -159,7 +161,12 @@ class ReviewPanel(QWidget):
 
     def reload(self) -> None:
         """Read the findings of the chosen status again."""
-        self.model.reload(self.status.currentData())
+        self.model.reload(self._wanted())
+
+    def _wanted(self) -> FindingStatus | None:
+        # Qt hands an enumeration of strings back as a plain string.
+        value = self.status.currentData()
+        return None if value is None else FindingStatus(value)
 
     def forget(self) -> None:
         self.model.forget()
@@ -225,7 +232,7 @@ class ReviewPanel(QWidget):
             return
         self.decided.emit(finding, status, label, self.note.text().strip())
         position = self.list.currentIndex().row()
-        if self.status.currentData() not in (None, status):
+        if self._wanted() not in (None, status):
             self.model.drop_row(position)
             self._go_to(min(position, self.model.rowCount() - 1))
         else:

@@ -39,6 +39,7 @@ class StartPage(QWidget):
         self.setObjectName("page")
         self._logo = QLabel()
         self._logo.setPixmap(icons.draw("app", 56, None, 2.0))
+        self._logo.setFixedSize(56, 56)
         self.recent = QListWidget()
         self.packs = text_label("", wrap=True)
         self.plugins = text_label("", wrap=True)

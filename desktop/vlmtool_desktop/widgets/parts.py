@@ -73,6 +73,12 @@ def tool_button(text: str, icon_name: str, *, tip: str = "") -> QToolButton:
     return button
 
 
+def as_panel(widget: QWidget) -> None:
+    """Give a plain widget the background of a panel."""
+    widget.setObjectName("panel")
+    widget.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+
+
 def frame(role: str, layout: QVBoxLayout | QHBoxLayout, margins: Margins) -> QFrame:
     """A frame in a role of the style sheet around `layout`."""
     widget = QFrame()
