@@ -209,9 +209,11 @@ class MotionGate:
     ) -> _Blobs:
         import cv2
 
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
-        least = max(_LEAST_PIXELS, self.settings.enter / 2 * self._watched(grey))
         blobs = _Blobs(np.zeros_like(foreground))
+        least = max(_LEAST_PIXELS, self.settings.enter / 2 * self._watched(grey))
+        if np.count_nonzero(foreground) < least:
+            return blobs
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground, connectivity=8)
         for number in range(1, count):
             x, y, width, height, area = (int(value) for value in stats[number])
             if area < least:
