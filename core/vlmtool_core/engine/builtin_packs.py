@@ -12,7 +12,7 @@ from vlmtool_core.engine.packs import Pack, PackFile, hash_file
 from vlmtool_core.errors import MissingDependencyError
 from vlmtool_core.records import Task
 
-READ, DETECT = "rapidocr", "starter-detect"
+READ, DETECT, ASK = "rapidocr", "starter-detect", "starter-ask"
 
 
 def find(pack_id: str) -> Pack | None:
@@ -25,7 +25,11 @@ def find(pack_id: str) -> Pack | None:
     if pack_id == READ:
         return _rapidocr()
     if pack_id == DETECT:
-        return _detector()
+        return _composed(
+            DETECT, "Starter detector (faces, text, coarse open vocabulary)", Task.DETECT
+        )
+    if pack_id == ASK:
+        return _composed(ASK, "Starter answers (from tags, faces and read text)", Task.ASK)
     return None
 
 
@@ -59,14 +63,14 @@ def _rapidocr() -> Pack:
     )
 
 
-@functools.cache
-def _detector() -> Pack:
+def _composed(pack_id: str, title: str, task: Task) -> Pack:
+    """A model without weights of its own: the packs that take part make its fingerprint."""
     return Pack(
-        id=DETECT,
+        id=pack_id,
         version="1",
-        title="Starter detector (faces, text, coarse open vocabulary)",
-        family="starter-detect",
-        tasks=(Task.DETECT,),
+        title=title,
+        family=pack_id,
+        tasks=(task,),
         licence="Apache-2.0",
         licence_files=(),
         source="built in",

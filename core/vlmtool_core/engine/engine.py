@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -33,13 +34,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Threads that wait for work must sleep, not spin: where another program keeps a core busy,
+# spinning makes inference many times slower. OpenMP reads this when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 DEFAULT_PACKS = {
     Task.CLASSIFY: "starter-vision",
     Task.EMBED: "starter-vision",
     Task.DETECT: builtin_packs.DETECT,
     Task.READ: builtin_packs.READ,
     Task.CAPTION: "starter-llm",
-    Task.ASK: "starter-llm",
+    Task.ASK: builtin_packs.ASK,
 }
 _DEFAULT_TOP = 5
 

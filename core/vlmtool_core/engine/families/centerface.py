@@ -35,6 +35,8 @@ class CenterFace(Family):
         super().__init__(pack, surroundings)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # the file lists initialisers as inputs, once per start
+        # Threads that wait must not keep a core busy that others need.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(
             str(pack.file("centerface.onnx")), options, providers=["CPUExecutionProvider"]
         )
