@@ -46,6 +46,11 @@ def translate(error: BaseException, path: Path) -> VlmtoolError | None:
     return None
 
 
+def file_url(path: Path, options: str) -> str:
+    """SQLAlchemy's URL of a file. Quoted twice: for SQLAlchemy, and for SQLite's own URI."""
+    return f"sqlite:///file:{quote(quote(str(path)))}?{options}&uri=true"
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours.
@@ -80,7 +85,7 @@ class Database:
 
     def _engine(self, begin: str, *, connections: int) -> Engine:
         engine = create_engine(
-            self._url(),
+            file_url(self.path, "mode=ro&immutable=1" if self.read_only else "mode=rw"),
             pool_size=connections,
             max_overflow=0,
             pool_timeout=self._busy_timeout_s,
@@ -93,11 +98,6 @@ class Database:
 
         event.listen(engine, "begin", emit_begin)
         return engine
-
-    def _url(self) -> str:
-        # A URI is needed for mode=; it also keeps `?` and `#` in folder names from being read.
-        options = "mode=ro&immutable=1" if self.read_only else "mode=rw"
-        return f"sqlite:///file:{quote(quote(str(self.path)))}?{options}&uri=true"
 
     def _configure(self, connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None

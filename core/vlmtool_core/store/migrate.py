@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from vlmtool_core.errors import (
     ProjectExistsError,
     StorageError,
 )
-from vlmtool_core.store.database import Database, translated
+from vlmtool_core.store.database import Database, file_url, translated
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -65,10 +66,12 @@ def revision_of(database: Database) -> str:
 
 def _upgrade_file(path: Path, revision: str = "head") -> None:
     """Migrate on a connection of its own: batch steps need foreign keys off, then checked."""
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = create_engine(file_url(path, "mode=rwc"), poolclass=NullPool)
 
-    def manual(connection: object, _record: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]
+    def manual(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        # Kept in the file from the start: switching later fails while another process writes.
+        connection.execute("PRAGMA journal_mode=WAL")
 
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")

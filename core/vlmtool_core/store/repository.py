@@ -8,7 +8,12 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from vlmtool_core.errors import ProjectNotFoundError, StorageError, VlmtoolError
+from vlmtool_core.errors import (
+    CorruptProjectError,
+    ProjectNotFoundError,
+    StorageError,
+    VlmtoolError,
+)
 from vlmtool_core.store import migrate, tables
 from vlmtool_core.store.annotations import AnnotationStore
 from vlmtool_core.store.audit import AuditStore
@@ -21,6 +26,8 @@ from vlmtool_core.store.predictions import RunStore
 from vlmtool_core.store.records import StoreCounts
 from vlmtool_core.store.settings_table import SettingStore
 from vlmtool_core.store.steps import StepStore
+
+_MAGIC = b"SQLite format 3\0"
 
 
 def default_author() -> str:
@@ -108,6 +115,7 @@ def open_store(
     """
     if not path.is_file():
         raise ProjectNotFoundError("there is no project in this folder", path=path.parent)
+    _check_header(path)
     database = Database(path, busy_timeout_s=busy_timeout_s)
     try:
         _prepare(database, backups)
@@ -119,6 +127,19 @@ def open_store(
         database.close()
         raise
     return Store(database, author or default_author())
+
+
+def _check_header(path: Path) -> None:
+    """Look before SQLite does: it takes an empty file for a new database and fills it."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(_MAGIC))
+    except OSError as error:
+        raise StorageError(error.strerror or str(error), path=path) from error
+    if header != _MAGIC:
+        raise CorruptProjectError(
+            "is no SQLite database" if header else "the file is empty", path=path
+        )
 
 
 def _prepare(database: Database, backups: Path) -> None:
