@@ -119,6 +119,14 @@ class Bridge(QObject):
 
         self._submit(self._project_runner, call, done, failed, None)
 
+    def warm_up(self) -> None:
+        """Import what opening a project needs while the start page is being looked at."""
+
+        def load() -> None:
+            import vlmtool_core.project  # noqa: F401
+
+        self._submit(self._project_runner, load, None, None, None)
+
     def close_project(self, done: Callable[[None], None] | None = None) -> None:
         def call() -> None:
             previous, self._project = self._project, None

@@ -45,13 +45,16 @@ START, WORK = 0, 1
 
 
 class MainWindow(QMainWindow):
-    """One window, one project at a time."""
+    """One window, one project at a time.
 
-    def __init__(self, settings: Settings | None = None, bridge: Bridge | None = None) -> None:
+    look : start the engine host at once, to ask which models there are
+    """
+
+    def __init__(self, settings: Settings | None = None, *, look: bool = True) -> None:
         super().__init__()
         self.settings = settings or Settings()
         self.session = Session()
-        self.bridge = bridge or Bridge(self)
+        self.bridge = Bridge(self)
         self.project = ProjectController(self.session, self.bridge, self)
         self.engine = EngineController(self.session, self.bridge, self)
         self._make_panels()
@@ -70,7 +73,9 @@ class MainWindow(QMainWindow):
         self.setWindowIcon(icons.application_icon())
         self.resize(1366, 768)
         self._restore()
-        self.engine.look()
+        self.bridge.warm_up()
+        if look:
+            self.engine.look()
 
     # Making it -------------------------------------------------------------------------------
 
