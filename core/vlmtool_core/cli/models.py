@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_stderr
+from vlmtool_core.cli.model_versions import history, rollback, use
 from vlmtool_core.engine import Card, ModelStore, Pack, catalogue
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
@@ -15,6 +16,10 @@ from vlmtool_core.records import Json
 @click.group()
 def models() -> None:
     """Model packs and model versions."""
+
+
+for _command in (use, rollback, history):
+    models.add_command(_command)
 
 
 @models.command("list")

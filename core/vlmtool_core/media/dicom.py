@@ -34,6 +34,8 @@ from vlmtool_core.records import Frame, Json, MediaKind
 
 OPEN_OBJECTS = 4
 
+_SPOKEN_FACTS = frozenset({"modality", "body_part", "view", "laterality"})
+
 
 class DicomSource(SourceBase):
     """One DICOM object, or a series of single-frame ones.
@@ -160,6 +162,8 @@ class DicomSource(SourceBase):
         else:
             pixels = self._grey(header, reader, position, window, provenance)
         provenance["decoder"] = reader.decoder
+        # What a caption may say of the picture; none of it identifies a person.
+        provenance["facts"] = {k: v for k, v in self._info.facts.items() if k in _SPOKEN_FACTS}
         size = (int(pixels.shape[1]), int(pixels.shape[0]))
         with decoding(header.path):
             shown = shrink(rgb(pixels), max_side)
