@@ -42,6 +42,6 @@ def plugins(as_json: bool) -> int:
             (name, info.version, "ok", ", ".join(by_plugin[name]))
             for name, info in manager.plugins.items()
         ]
-        rows += [(f.name, "", "failed", f"{f.reason} {f.remedy}") for f in manager.failures]
+        rows += [(f.name, "", "failed", f"{f.reason}. {f.remedy}") for f in manager.failures]
         emit_table("Plugins", ("plugin", "version", "state", "workflows or reason"), rows)
     return 1 if manager.failures else 0

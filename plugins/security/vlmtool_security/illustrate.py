@@ -1,14 +1,14 @@
-"""Gets the frames that a report shows, in one pass, and has the peaks named."""
+"""Gets the frames that a report shows, event by event, and has the events named."""
 
 from __future__ import annotations
 
 import logging
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmtool_core.api import DamagedMediaError
+from vlmtool_core.api import DamagedMediaError, Frame
 from vlmtool_security.outputs import Outputs
 from vlmtool_security.pictures import Tile, crop, jpeg, sheet, tile
 from vlmtool_security.report import SpanReport, VideoReport
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 FRAMES_PER_SHEET = 6
 FRAMES_PER_OVERVIEW = 9
+# So many events are named in one go; their crops are held in memory.
+EVENTS_AT_A_TIME = 16
 _THUMBNAIL_QUALITY = 75
 
 
@@ -34,38 +36,63 @@ def illustrate(
     Frames that cannot be decoded are left out of the sheets.
     """
     times = footage.times()
-    overview = spread(0, len(times) - 1, FRAMES_PER_OVERVIEW)
-    sheets = {span.number: _sheet_frames(span, times) for span in report.spans}
-    looks: dict[int, list[_Look]] = {}
-    for span in report.spans if tagger is not None else ():
-        for look in _looks(span, report.scan.samples, times):
-            looks.setdefault(look.frame, []).append(look)
-    peaks = {span.peak_frame: span for span in report.spans}
-    wanted = {*overview, *peaks, *looks, *(i for frames in sheets.values() for i in frames)}
-    tiles: dict[int, Tile] = {}
-    crops: dict[int, list[np.ndarray]] = {span.number: [] for span in report.spans}
+    overview = [
+        tile(frame, times[frame.index])
+        for frame in _frames(footage, spread(0, len(times) - 1, FRAMES_PER_OVERVIEW))
+    ]
+    if overview:
+        report.overview = outputs.write(outputs.picture(number, "overview.jpg"), sheet(overview))
+    for first in range(0, len(report.spans), EVENTS_AT_A_TIME):
+        events = report.spans[first : first + EVENTS_AT_A_TIME]
+        crops = [
+            _illustrate_event(event, report.scan.samples, footage, times, outputs, number)
+            for event in events
+        ]
+        if tagger is not None:
+            for event, tags in zip(events, tagger.tags(crops), strict=True):
+                event.tags = tags
+
+
+def _frames(footage: Footage, indices: Sequence[int]) -> Iterator[Frame]:
     try:
-        for frame in footage.frames(sorted(wanted)):
-            tiles[frame.index] = tile(frame, times[frame.index])
-            event = peaks.get(frame.index)
-            if event is not None and event.span.box is not None:
-                tiles[-event.number] = tile(frame, times[frame.index], event.span.box)
-            for look in looks.get(frame.index, ()):
-                crops[look.event].append(crop(frame, look.box))
-    except DamagedMediaError:
+        yield from footage.frames(indices)
+    except DamagedMediaError as error:
         # The scan has seen movement in grey; the warnings of the video tell of the damage.
-        log.warning("%s: no frame for the sheets can be decoded", report.path)
-    _write(report, number, outputs, tiles, overview, sheets)
-    if tagger is not None:
-        for span, tags in zip(report.spans, tagger.tags(list(crops.values())), strict=True):
-            span.tags = tags
+        log.warning("no frame of %s can be decoded: %s", list(indices), error)
+
+
+def _illustrate_event(
+    event: SpanReport,
+    samples: Sequence[Sample],
+    footage: Footage,
+    times: list[float],
+    outputs: Outputs,
+    number: int,
+) -> list[np.ndarray]:
+    """Write the sheet of one event; return the crops for the model."""
+    shown = _sheet_frames(event, times)
+    looks = {look.frame: look.box for look in _looks(event, samples, times)}
+    tiles: list[Tile] = []
+    crops: list[np.ndarray] = []
+    for frame in _frames(footage, sorted({*shown, *looks})):
+        time_s = times[frame.index]
+        if frame.index in shown:
+            at_peak = frame.index == event.peak_frame
+            tiles.append(tile(frame, time_s, event.span.box if at_peak else None))
+            if at_peak:
+                event.thumbnail = jpeg(tiles[-1].picture, quality=_THUMBNAIL_QUALITY)
+        if frame.index in looks:
+            crops.append(crop(frame, looks[frame.index]))
+    if tiles:
+        place = outputs.picture(number, f"event-{event.number:03d}.jpg")
+        event.sheet = outputs.write(place, sheet(tiles))
+    return crops
 
 
 @dataclass(frozen=True)
 class _Look:
     """What the model is shown of an event: a box in one frame."""
 
-    event: int
     frame: int
     box: Rectangle
 
@@ -81,7 +108,7 @@ def _looks(span: SpanReport, samples: Sequence[Sample], times: list[float]) -> l
         if part not in parts or sample.area > parts[part].area:
             parts[part] = sample
     return [
-        _Look(span.number, max(0, bisect_right(times, sample.time_s + 1e-6) - 1), sample.box)
+        _Look(max(0, bisect_right(times, sample.time_s + 1e-6) - 1), sample.box)
         for sample in parts.values()
         if sample.box is not None
     ]
@@ -102,28 +129,3 @@ def spread(first: int, last: int, count: int) -> list[int]:
         return [first]
     step = (last - first) / (count - 1)
     return sorted({round(first + step * i) for i in range(count)})
-
-
-def _write(
-    report: VideoReport,
-    number: int,
-    outputs: Outputs,
-    tiles: dict[int, Tile],
-    overview: list[int],
-    sheets: dict[int, list[int]],
-) -> None:
-    found = [tiles[index] for index in overview if index in tiles]
-    if found:
-        report.overview = outputs.write(outputs.picture(number, "overview.jpg"), sheet(found))
-    for span in report.spans:
-        shown = [
-            tiles.get(-span.number, tiles[index]) if index == span.peak_frame else tiles[index]
-            for index in sheets[span.number]
-            if index in tiles
-        ]
-        if not shown:
-            continue
-        place = outputs.picture(number, f"event-{span.number:03d}.jpg")
-        span.sheet = outputs.write(place, sheet(shown))
-        peak = tiles.get(-span.number, shown[0])
-        span.thumbnail = jpeg(peak.picture, quality=_THUMBNAIL_QUALITY)

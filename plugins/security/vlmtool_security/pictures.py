@@ -90,14 +90,22 @@ def jpeg(picture: Image | np.ndarray, *, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def crop(frame: Frame, box: Rectangle, *, margin: float = 0.2, least: int = 64) -> np.ndarray:
-    """uint8 (h, w, 3): what is in the box, with a margin and at least `least` pixels a side."""
+def crop(
+    frame: Frame, box: Rectangle, *, margin: float = 0.2, least: int = 64, most: int = 512
+) -> np.ndarray:
+    """uint8 (h, w, 3): what is in the box, with a margin of that part of its size.
+
+    least, most : pixels a side; a smaller cut is widened, a larger one is scaled down
+    """
     import numpy as np
+    from PIL import Image
 
     height, width = frame.pixels.shape[:2]
     x1, x2 = _widened(box[0], box[2], width, margin, least)
     y1, y2 = _widened(box[1], box[3], height, margin, least)
-    return np.ascontiguousarray(frame.pixels[y1:y2, x1:x2])
+    cut = Image.fromarray(frame.pixels[y1:y2, x1:x2])
+    cut.thumbnail((most, most), Image.Resampling.BICUBIC)
+    return np.asarray(cut)
 
 
 def _widened(low: float, high: float, limit: int, margin: float, least: int) -> tuple[int, int]:

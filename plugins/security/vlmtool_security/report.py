@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -173,9 +173,7 @@ def table(
             "sample_s": settings.sample_s,
             "scan": "full" if settings.full else "auto",
             "longest_gap_between_key_frames_s": LONGEST_BLIND_S,
-            "gate": {
-                name: getattr(settings.gate, name) for name in type(settings.gate).__match_args__
-            },
+            "gate": asdict(settings.gate),
         },
         "regions": [
             {"role": r.role, "shape": r.shape, "points": [list(p) for p in r.points]}

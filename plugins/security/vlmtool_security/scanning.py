@@ -159,6 +159,7 @@ class _Scanner:
         cancel: CancelToken,
     ) -> None:
         self._footage = footage
+        self._times = footage.times()
         self._settings = settings
         self._regions = regions
         self._advance = advance
@@ -166,7 +167,7 @@ class _Scanner:
 
     def scan_all(self) -> Scan:
         """One close look at every frame."""
-        times = self._footage.times()
+        times = self._times
         scan = Scan(full=True, windows=[(times[0], times[-1])], asked=len(times))
         self._look_closely(scan, 0, None, None)
         return scan
@@ -224,7 +225,7 @@ class _Scanner:
         calm: deque[tuple[int, MotionGate]],
     ) -> None:
         """What lies behind the last key frame is looked at closely in any case."""
-        times = self._footage.times()
+        times = self._times
         if gate is None or last_key_s is None:
             return
         if window is None and calm and last_key_s < times[-1]:
@@ -236,7 +237,7 @@ class _Scanner:
         self, scan: Scan, start: int, stop: int | None, gate: MotionGate | None
     ) -> None:
         last_s: float | None = None
-        times = self._footage.times()
+        times = self._times
         end = len(times) if stop is None else stop
         if gate is not None:
             scan.asked += end - start

@@ -21,6 +21,7 @@ from vlmtool_core.cli.main import run_cli
 from vlmtool_core.hooks.manager import plugin_manager
 from vlmtool_core.hooks.workflow import WorkflowResult
 from vlmtool_core.project.workflows import run_workflow
+from vlmtool_security.sample import write_clip
 
 
 def triage(inputs, out: Path, **values) -> WorkflowResult:
@@ -174,6 +175,7 @@ def test_a_table_of_somebody_else_is_not_touched(walk: Path, tmp_path: Path):
 
 @pytest.fixture
 def bad_files(tmp_path: Path) -> list[Path]:
+    import av
     from PIL import Image
 
     folder = tmp_path / "bad"
@@ -183,6 +185,10 @@ def bad_files(tmp_path: Path) -> list[Path]:
     Image.new("RGB", (40, 30)).save(folder / "picture.mp4", "PNG")
     whole = clip(tmp_path / "whole.mp4", passing(1, 2), seconds=3).read_bytes()
     (folder / "header only.mp4").write_bytes(whole[: whole.index(b"mdat") + 4])
+    with av.open(str(folder / "no frames.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        container.start_encoding()
     return sorted(folder.iterdir())
 
 
@@ -199,7 +205,7 @@ def test_what_is_no_video_is_listed_and_the_rest_goes_on(walk, bad_files, tmp_pa
     assert all(failure["remedy"] for failure in failed.values())
     for name in failed:
         assert name in captured.err
-    assert len(table(out)["failures"]) == 4
+    assert len(table(out)["failures"]) == 5
     page = Page((out / "timeline.html").read_text(encoding="utf-8"))
     assert "header only.mp4" in page.text
 
@@ -237,6 +243,22 @@ def test_a_truncated_video_is_looked_at_up_to_the_damage(walk: Path, tmp_path: P
     assert video["warnings"]
     page = Page((tmp_path / "out" / "timeline.html").read_text(encoding="utf-8"))
     assert "truncated" in page.text
+
+
+@pytest.mark.parametrize(("size", "count"), [((16, 16), 1), ((16, 16), 30), ((2, 400), 12)])
+def test_very_short_and_very_small_videos(tmp_path: Path, size, count):
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    frames = (random.integers(0, 256, (size[1], size[0], 3), np.uint8) for _ in range(count))
+    path = tmp_path / "tiny.mp4"
+    write_clip(path, ((frame, index / 10) for index, frame in enumerate(frames)))
+    result = triage([path], tmp_path / "out")
+    assert result.failures == ()
+    video = table(tmp_path / "out")["videos"][0]
+    assert (video["width"], video["height"]) == size
+    assert video["frames_present"] == count
+    assert (tmp_path / "out" / video["overview"]).is_file()
 
 
 def test_flipped_bytes_are_told(walk: Path, tmp_path: Path):
