@@ -91,7 +91,7 @@ def _block_fit(dark: Floats, fields: list[Field], scale: float) -> BlockFit:
     typical_here = typical[row : row + side, column : column + side]
     contrast = float(np.percentile(typical_here, 90) - np.percentile(typical_here, 10))
     sure = max(0.0, score) * min(1.0, contrast / CLEAR_CONTRAST)
-    found = centres + (round(dx), round(dy))
+    found = centres + np.array([round(dx), round(dy)])
     if sure > WORTH_BENDING:
         reach = max(2, round(LOCAL_SEARCH * min(width, height)))
         found = found + _bend(dark, found, typical_here, reach)

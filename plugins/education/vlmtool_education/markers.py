@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,7 +89,7 @@ def _match_quadrants(
     return matches
 
 
-def _peak(scores: NDArray[np.floating], x: int, y: int) -> tuple[float, float]:
+def _peak(scores: NDArray[Any], x: int, y: int) -> tuple[float, float]:
     """Offset of a parabola's top through the neighbours of a maximum, in pixels."""
 
     def offset(before: float, at: float, after: float) -> float:

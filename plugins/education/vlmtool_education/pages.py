@@ -1,4 +1,4 @@
-"""Finds the outline of a sheet of paper in a photograph: quadrilaterals, clockwise from top left."""
+"""Finds the outline of a sheet of paper in a photograph, as corners clockwise from top left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page_quads(grey: Grey, *, limit: int = 3) -> list[Quad]:
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (5, 5), 0)
     found: list[Quad] = []
-    for mask in _masks(small):
+    for mask in _masks(np.asarray(small, np.uint8)):
         for quad in _quads_of(mask):
             full = (quad + 0.5) / scale - 0.5
             if all(np.abs(full - other).max() > 0.006 * max(grey.shape) for other in found):

@@ -74,9 +74,7 @@ def read_page(
 ) -> PageReading:
     """Read all fields; `dark` as from `geometry.darkness`, `fit` on the same pixels."""
     blocks = template.blocks()
-    raw = {
-        name: _measure(dark, fit.blocks[name], fields, scale) for name, fields in blocks.items()
-    }
+    raw = {name: _measure(dark, fit.blocks[name], fields, scale) for name, fields in blocks.items()}
     paper = float(np.median([row.min() for values in raw.values() for row in values]))
     inks = {name: _ink(values, paper) for name, values in raw.items()}
     level = _mark_level(np.concatenate([ink.ravel() for ink in inks.values()]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -48,31 +48,26 @@ class Placement:
 
 @dataclass(frozen=True)
 class SheetReading:
-    """size : (width, height) of the photograph in pixels."""
+    """size : (width, height) of the photograph in pixels; scale : straightened pixels per template
+    pixel; to_photo : straightened pixels to pixels of the photograph."""
 
     fields: dict[str, FieldReading]
     placement: Placement
     fit: SheetFit
-    page: geometry.Page
+    scale: float
+    to_photo: geometry.Matrix
     mark_level: float
     size: tuple[int, int]
-
-    def centres(self, name: str) -> NDArray[np.float64]:
-        """Centres (n, 2) of a field's bubbles in pixels of the photograph."""
-        field = self.fields[name].field
-        block = self.fit.blocks[field.block]
-        row = [f.field.name for f in self.fields.values() if f.field.block == field.block]
-        return geometry.apply(self.page.to_photo, block.centres[row.index(name)])
 
     def outlines(self, name: str) -> NDArray[np.float64]:
         """Corners (n, 4, 2) of a field's bubbles in pixels of the photograph."""
         field = self.fields[name].field
         block = self.fit.blocks[field.block]
         row = [f.field.name for f in self.fields.values() if f.field.block == field.block]
-        half = np.array(field.bubble_size) * self.page.scale / 2
+        half = np.array(field.bubble_size) * self.scale / 2
         signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         corners = block.centres[row.index(name)][:, None, :] + signs[None] * half
-        return geometry.apply(self.page.to_photo, corners.reshape(-1, 2)).reshape(-1, 4, 2)
+        return geometry.apply(self.to_photo, corners.reshape(-1, 2)).reshape(-1, 4, 2)
 
 
 class SheetReader:
@@ -110,14 +105,14 @@ class SheetReader:
                 "the sheet is covered, cut off or of another layout"
             )
         size = (photo.shape[1], photo.shape[0])
-        return SheetReading(reading.fields, placement, fit, page, reading.mark_level, size)
+        return SheetReading(
+            reading.fields, placement, fit, page.scale, page.to_photo, reading.mark_level, size
+        )
 
     def _read(self, dark: NDArray[np.float32], fit: SheetFit, page: geometry.Page) -> PageReading:
         return read_page(dark, self.template, fit, page.scale, self.thresholds)
 
-    def _place(
-        self, photo: Grey
-    ) -> tuple[Placement, geometry.Page, SheetFit, NDArray[np.float32]]:
+    def _place(self, photo: Grey) -> tuple[Placement, geometry.Page, SheetFit, NDArray[np.float32]]:
         best: tuple[Placement, geometry.Page, SheetFit, NDArray[np.float32]] | None = None
         tried = 0
         for placement in self._placements(photo):
@@ -160,14 +155,11 @@ class SheetReader:
 
     def _placements(self, photo: Grey) -> Iterator[Placement]:
         """Every way to lay the template on the photograph, the likeliest first."""
-        sources: list[Callable[[], list[Placement]]] = []
         outlines = pages.page_quads(photo)
         whole = pages.whole_picture(photo)
-        for quad, method in [*((q, "page outline") for q in outlines), (whole, "whole picture")]:
-            sources.append(lambda quad=quad, method=method: self._on_page(photo, quad, method))
         found: list[Placement] = []
-        for source in sources:
-            for placement in source():
+        for page, method in [*((q, "page outline") for q in outlines), (whole, "whole picture")]:
+            for placement in self._on_page(photo, page, method):
                 found.append(placement)
                 if self._has_shape(placement.quad):
                     yield placement

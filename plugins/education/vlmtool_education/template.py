@@ -173,8 +173,8 @@ def _check_fields(root: Node, fields: list[Field], size: tuple[float, float]) ->
         names.add(field.name)
         half_width, half_height = field.bubble_size[0] / 2, field.bubble_size[1] / 2
         for x, y in field.centres:
-            inside = -1 <= x - half_width and x + half_width <= size[0] + 1
-            if not (inside and -1 <= y - half_height and y + half_height <= size[1] + 1):
+            inside = x - half_width >= -1 and x + half_width <= size[0] + 1
+            if not (inside and y - half_height >= -1 and y + half_height <= size[1] + 1):
                 raise where.error(f"bubbles of {field.name} lie outside pageDimensions")
     if sum(len(field.values) for field in fields) > MAXIMUM_BUBBLES:
         raise root.get("fieldBlocks").error(f"has more than {MAXIMUM_BUBBLES} bubbles")
