@@ -31,6 +31,7 @@ from vlmtool_security.report import SpanReport, VideoReport, table
 from vlmtool_security.scanning import Footage, ScanSettings, scan_footage
 from vlmtool_security.tags import Tagger
 from vlmtool_security.timeline import timeline
+from vlmtool_security.workflow import described
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class _Run:
         self.failures: list[ErrorInfo] = []
         self.videos: list[VideoReport] = []
         self.complete = True
-        self.tagger = Tagger(context.engine(), values["labels"]) if values["tags"] else None
+        labels = described(values["labels"])
+        self.tagger = Tagger(context.engine(), labels) if values["tags"] else None
 
     @property
     def model(self) -> str:

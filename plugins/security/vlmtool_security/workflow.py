@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vlmtool_core.api import (
     Label,
     MediaKind,
@@ -26,6 +28,16 @@ LABELS = (
     Label("cat", ("a cat",)),
     Label("bird", ("a bird",)),
 )
+
+
+def described(labels: Sequence[Label]) -> tuple[Label, ...]:
+    """The labels, those that are only typed names with the prompts that are known for them."""
+    known = {label.name: label for label in LABELS}
+    return tuple(
+        label if label.prompts else known.get(label.name.casefold(), label) for label in labels
+    )
+
+
 SCANS = ("auto", "full")
 
 

@@ -16,12 +16,13 @@ from urllib.parse import unquote
 import pytest
 from security_clips import clip, passing
 
-from vlmtool_core.api import CancelledError, CancelToken, Progress, Region, UsageError
+from vlmtool_core.api import CancelledError, CancelToken, Label, Progress, Region, UsageError
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.hooks.manager import plugin_manager
 from vlmtool_core.hooks.workflow import WorkflowResult
 from vlmtool_core.project.workflows import run_workflow
 from vlmtool_security.sample import write_clip
+from vlmtool_security.workflow import described
 
 
 def triage(inputs, out: Path, **values) -> WorkflowResult:
@@ -373,6 +374,13 @@ def test_the_model_names_what_moves(walk: Path, tmp_path: Path, starter_home: Pa
     model = table(tmp_path / "out")["tags_model"]
     assert model["model"] in (tmp_path / "out" / "timeline.html").read_text(encoding="utf-8")
     assert len(model["fingerprint"]) == 64
+
+
+def test_typed_names_get_the_prompts_that_are_known_for_them():
+    car, forklift, mine = described([Label("Car"), Label("forklift"), Label("dog", ("my dog",))])
+    assert car.prompts
+    assert forklift == Label("forklift")
+    assert mine.prompts == ("my dog",)
 
 
 def overlap(first: tuple[float, float], second: tuple[float, float]) -> float:
