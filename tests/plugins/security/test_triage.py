@@ -365,6 +365,7 @@ def test_findings_reach_the_review_queue_of_a_project(walk: Path, tmp_path: Path
     assert (documents / "timeline.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_model_names_what_moves(walk: Path, tmp_path: Path, starter_home: Path):
     result = triage([walk], tmp_path / "out", tags=True, labels="person, car, white square")
