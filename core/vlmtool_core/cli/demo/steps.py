@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
+
 from vlmtool_core.batch import RunSpec
 from vlmtool_core.cli.console import emit_table, progress_on_stderr
 from vlmtool_core.cli.demo import learning, workflows
@@ -47,6 +49,8 @@ class Demo:
         yield section
         section.seconds = time.monotonic() - start
         self.sections.append(section)
+        if section.note:
+            click.echo(section.note)
         if section.rows:
             emit_table("", section.columns, section.rows)
 
