@@ -5,6 +5,7 @@ from vlmtool_core.errors import (
     DamagedMediaError,
     FormatError,
     MediaError,
+    MediaNotFoundError,
     StorageError,
     UnsupportedMediaError,
     UsageError,
@@ -43,6 +44,7 @@ from vlmtool_core.records import (
     Score,
     Task,
     TextLine,
+    WindowPreset,
     natural_key,
 )
 
@@ -64,6 +66,7 @@ __all__ = [
     "MediaError",
     "MediaInfo",
     "MediaKind",
+    "MediaNotFoundError",
     "MediaSource",
     "ModelIdentity",
     "Outcome",
@@ -83,6 +86,7 @@ __all__ = [
     "UsageError",
     "VlmtoolError",
     "Window",
+    "WindowPreset",
     "Workflow",
     "WorkflowContext",
     "WorkflowError",

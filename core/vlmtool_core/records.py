@@ -96,6 +96,16 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowPreset:
+    """A named grey window. It is offered only for pictures whose values have its `unit`."""
+
+    name: str
+    center: float
+    width: float
+    unit: str = "HU"
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """`score` is a probability in [0, 1]."""
 

@@ -22,7 +22,7 @@ from vlmtool_core.hooks import builtin, specs
 from vlmtool_core.hooks.declaration import declaration_problems
 from vlmtool_core.hooks.specs import API_VERSION, NAMESPACE, PluginInfo
 from vlmtool_core.hooks.workflow import Workflow
-from vlmtool_core.records import LabelSet
+from vlmtool_core.records import LabelSet, WindowPreset
 
 if TYPE_CHECKING:
     import click
@@ -123,6 +123,11 @@ class PluginManager:
 
     def label_sets(self) -> tuple[LabelSet, ...]:
         return tuple(s for _, s in self._collect("register_label_sets", _all_of(LabelSet)))
+
+    def window_presets(self, unit: str) -> tuple[WindowPreset, ...]:
+        """Presets of all plugins for values in `unit`; none for a unit that nobody knows."""
+        presets = (preset for info in self.plugins.values() for preset in info.windows)
+        return tuple(preset for preset in presets if unit and preset.unit == unit)
 
     def prompts(self) -> Mapping[str, str]:
         def pairs(given: Mapping[str, str]) -> list[tuple[str, str]]:

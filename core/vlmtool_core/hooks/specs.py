@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from vlmtool_core.hooks.workflow import Workflow
-from vlmtool_core.records import LabelSet
+from vlmtool_core.records import LabelSet, WindowPreset
 
 if TYPE_CHECKING:
     import click
@@ -23,7 +23,10 @@ hookimpl = pluggy.HookimplMarker(NAMESPACE)
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """`intended_use` is shown before first use and on every document the plugin writes."""
+    """`intended_use` is shown before first use and on every document the plugin writes.
+
+    windows : presets for grey pictures with physical values (`MediaInfo.unit`)
+    """
 
     name: str
     title: str
@@ -31,6 +34,7 @@ class PluginInfo:
     api_version: int
     intended_use: str = ""
     licence: str = "Apache-2.0"
+    windows: tuple[WindowPreset, ...] = ()
 
 
 @hookspec(firstresult=True)
