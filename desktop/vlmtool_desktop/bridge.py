@@ -240,6 +240,11 @@ class Bridge(QObject):
             self._host = client
         return self._host
 
+    @property
+    def host_pid(self) -> int | None:
+        """Process id of the engine host, None while none runs."""
+        return None if self._host is None else self._host.pid
+
     def cancel(self, job: Job) -> None:
         """Ask the host to stop the job; it ends as cancelled and keeps what it finished."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,23 +25,28 @@ def _theme(qapp: QApplication) -> None:
     install_theme(qapp, "light")
 
 
-@pytest.fixture
-def media(tmp_path: Path) -> Path:
-    """Six pictures, a picture that cannot be read, and names that are hard."""
-    folder = tmp_path / "媒体 media 🖼"
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures and a file that cannot be read, in a folder with a hard name."""
+    folder = tmp_path_factory.mktemp("media") / "媒体 media 🖼"
     media_files.write_pictures(folder, 6)
     (folder / "zz broken.jpg").write_text("not a picture")
     return folder
 
 
-@pytest.fixture
-def project_folder(tmp_path: Path, media: Path) -> Path:
-    """A project with the pictures in it and three labels."""
-    root = tmp_path / "project"
+@pytest.fixture(scope="session")
+def template_project(tmp_path_factory: pytest.TempPathFactory, media: Path) -> Path:
+    root = tmp_path_factory.mktemp("template") / "project"
     with Project.create(root, name="Test") as project:
         project.add([media])
         project.set_label_set(LABELS)
     return root
+
+
+@pytest.fixture
+def project_folder(tmp_path: Path, template_project: Path) -> Path:
+    """A project with the pictures in it and three labels, of this test alone."""
+    return Path(shutil.copytree(template_project, tmp_path / "project"))
 
 
 class Opened:

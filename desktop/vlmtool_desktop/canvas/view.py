@@ -86,6 +86,11 @@ class CanvasView(QWidget):
         return self._picture is not None and not self._waiting
 
     @property
+    def picture(self) -> Picture | None:
+        """What is on the screen, also while another picture is on its way."""
+        return self._picture
+
+    @property
     def transform(self) -> ViewTransform:
         return self._transform
 
@@ -98,6 +103,11 @@ class CanvasView(QWidget):
         if not (keep_view and same) or self._fitted:
             self.fit()
         self.update()
+
+    @property
+    def note(self) -> tuple[str, str]:
+        """Heading and text shown in place of a picture."""
+        return self._note
 
     def set_waiting(self) -> None:
         """Another picture is on its way: this one stays in sight, but cannot be worked on."""

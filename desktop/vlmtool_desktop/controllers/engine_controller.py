@@ -240,8 +240,6 @@ def _read_workflows() -> tuple[Workflow, ...]:
 
 
 def _device_text(value: Mapping[str, Any]) -> str:
-    device = value.get("device", "")
-    if isinstance(device, Mapping):
-        name, reason = device.get("name", ""), device.get("reason", "")
-        return f"{name} ({reason})" if reason else str(name)
-    return str(device)
+    device = value.get("device") or {}
+    name, reason = str(device.get("name", "")), str(device.get("reason", ""))
+    return f"{name} ({reason})" if reason else name

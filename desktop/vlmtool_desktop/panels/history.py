@@ -38,13 +38,16 @@ class HistoryPanel(QWidget):
         layout.addWidget(frame("footer", row(self.undo, self.redo), (8, 8, 8, 8)))
         self.setLayout(layout)
         session.history_changed.connect(self._update_buttons)
-        theme().changed.connect(lambda: self.set_entries(self._entries))
+        theme().changed.connect(self._recolour)
         self._update_buttons()
 
     def _update_buttons(self) -> None:
         project = self._session.project
         self.undo.setEnabled(bool(project and project.can_undo))
         self.redo.setEnabled(bool(project and project.can_redo))
+
+    def _recolour(self) -> None:
+        self.set_entries(self._entries)
 
     def set_entries(self, entries: Sequence[HistoryEntry]) -> None:
         self._entries = tuple(entries)

@@ -29,7 +29,10 @@ class ItemDelegate(QStyledItemDelegate):
         super().__init__(parent)
         self._session = session
         self._icons: dict[tuple[str, str, float], QPixmap] = {}
-        theme().changed.connect(self._icons.clear)
+        theme().changed.connect(self._forget_icons)
+
+    def _forget_icons(self) -> None:
+        self._icons.clear()
 
     def sizeHint(
         self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex

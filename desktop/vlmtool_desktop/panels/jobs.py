@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QCoreApplication, Qt, Signal
 from PySide6.QtWidgets import QProgressBar, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from vlmtool_core.jobs import Progress
@@ -33,6 +33,8 @@ def duration(seconds: float) -> str:
 
 def progress_text(progress: Progress) -> str:
     """Count, rate, time left and failures, as far as they are known."""
+    if not progress.done and not progress.elapsed_s:
+        return progress.message or QCoreApplication.translate("jobs", "waiting")
     total = f" / {progress.total:,}" if progress.total else ""
     parts = [f"{progress.done:,}{total}"]
     if progress.rate:

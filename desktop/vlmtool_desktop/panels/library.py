@@ -114,6 +114,11 @@ class LibraryPanel(QWidget):
         combo.currentIndexChanged.connect(lambda _index: self.reload())
         return combo
 
+    def page_title(self) -> str:
+        """What is said in place of the grid, "" while there are items to see."""
+        page = self._stack.currentWidget()
+        return page.title.text() if isinstance(page, EmptyState) else ""
+
     @property
     def count_label(self) -> QLabel:
         return self._count

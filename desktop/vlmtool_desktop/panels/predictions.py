@@ -66,7 +66,7 @@ class PredictionsPanel(QWidget):
         self._stack.addWidget(self.tree)
         self._build()
         self.tree.itemSelectionChanged.connect(self._update_buttons)
-        theme().changed.connect(lambda: self.set_predictions(self._predictions))
+        theme().changed.connect(self._recolour)
         self._update_buttons()
 
     def _make_empty(self) -> EmptyState:
@@ -105,6 +105,9 @@ class PredictionsPanel(QWidget):
         self.setLayout(layout)
 
     # Rows ------------------------------------------------------------------------------------
+
+    def _recolour(self) -> None:
+        self.set_predictions(self._predictions)
 
     def set_predictions(self, predictions: Sequence[PredictionRecord]) -> None:
         """Show these predictions; the selection stays with its prediction."""

@@ -1,0 +1,164 @@
+"""DICOM series and video in the viewer: slider, keys, times, and the window drag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
+from tests.desktop import media_files
+from tests.desktop.conftest import Opened
+
+from vlmtool_core.project import Project
+
+
+@pytest.fixture
+def on_series(opened: Opened, tmp_path: Path) -> Opened:
+    series = media_files.write_series(tmp_path / "ct", slices=5)
+    with Project.create(tmp_path / "project") as project:
+        project.add([series])
+    opened.open(tmp_path / "project")
+    opened.wait(lambda: opened.window.viewer.canvas.has_picture)
+    return opened
+
+
+@pytest.fixture
+def on_video(opened: Opened, tmp_path: Path) -> Opened:
+    video = media_files.write_video(tmp_path / "clip.mp4", frames=20)
+    with Project.create(tmp_path / "project") as project:
+        project.add([video])
+    opened.open(tmp_path / "project")
+    opened.wait(lambda: opened.window.viewer.canvas.has_picture)
+    return opened
+
+
+def grey(opened: Opened) -> np.ndarray:
+    """The picture in the canvas as uint8 (h, w)."""
+    picture = opened.window.viewer.canvas.picture
+    assert picture is not None
+    image = picture.levels[0]
+    pixels = np.frombuffer(image.constBits(), np.uint8)
+    return pixels.reshape(image.height(), image.bytesPerLine() // 4, 4)[:, : image.width(), 1]
+
+
+def frame_of(opened: Opened) -> int:
+    return opened.window.viewing.shown_frame
+
+
+def test_the_slider_goes_through_a_series(on_series: Opened) -> None:
+    viewer = on_series.window.viewer
+    assert viewer.frame_bar.isVisible()
+    assert viewer.slider.maximum() == 4
+    first = grey(on_series).copy()
+    viewer.slider.setValue(4)
+    on_series.wait(lambda: frame_of(on_series) == 4)
+    assert on_series.window.viewer.number.value() == 5
+    assert not np.array_equal(first, grey(on_series))
+
+
+def test_arrow_keys_step_through_frames(on_series: Opened) -> None:
+    canvas = on_series.window.viewer.canvas
+    canvas.setFocus()
+    for key, frame in (
+        (Qt.Key.Key_Right, 1),
+        (Qt.Key.Key_Right, 2),
+        (Qt.Key.Key_Left, 1),
+        (Qt.Key.Key_End, 4),
+        (Qt.Key.Key_Right, 4),
+        (Qt.Key.Key_Home, 0),
+    ):
+        QTest.keyClick(canvas, key)
+        assert on_series.window.session.frame == frame
+    on_series.wait(lambda: frame_of(on_series) == 0)
+
+
+def test_dragging_changes_the_window_and_the_picture(on_series: Opened) -> None:
+    window = on_series.window
+    before = grey(on_series).copy()
+    level = window.viewing.window
+    assert level is not None
+    assert (level.center, level.width) == (0, 2000)
+    canvas = window.viewer.canvas
+    middle = canvas.rect().center()
+    right = Qt.MouseButton.RightButton
+    QTest.mousePress(canvas, right, Qt.KeyboardModifier.NoModifier, middle)
+    QTest.mouseMove(canvas, middle + QPoint(-150, 0))
+    QTest.mouseRelease(canvas, right, Qt.KeyboardModifier.NoModifier, middle + QPoint(-150, 0))
+    narrower = window.viewing.window
+    assert narrower is not None
+    assert narrower.width == pytest.approx(1000)
+    assert narrower.center == pytest.approx(0)
+    on_series.wait(lambda: not np.array_equal(before, grey(on_series)))
+    # A ramp through a window half as wide is black and white at its ends, and steeper between.
+    after = grey(on_series)
+    assert (after == 0).sum() > (before == 0).sum()
+    assert (after == 255).sum() > (before == 255).sum()
+    assert "W 1000" in window.status.window_level.text()
+
+
+def test_the_window_stays_for_the_next_frame_and_can_be_reset(on_series: Opened) -> None:
+    window = on_series.window
+    level = window.viewing.window
+    assert level is not None
+    from dataclasses import replace
+
+    window.viewing.set_window(replace(level, width=100.0))
+    window.session.set_frame(2)
+    on_series.wait(lambda: frame_of(on_series) == 2)
+    on_series.wait(lambda: (grey(on_series)[40] == 255).mean() > 0.4)
+    QTest.keyClick(window, Qt.Key.Key_W)
+    on_series.wait(lambda: (grey(on_series)[40] == 255).mean() < 0.1)
+    assert window.viewing.window == level
+
+
+def test_the_value_under_the_pointer_is_in_modality_units(on_series: Opened) -> None:
+    canvas = on_series.window.viewer.canvas
+    x, y = canvas.transform.to_view(15.5, 12.5)
+    QTest.mouseMove(canvas, QPoint(round(x), round(y)))
+    on_series.wait(lambda: on_series.window.status.pixel.text())
+    assert on_series.window.status.pixel.text() == "x 15  y 12  500 HU"
+
+
+def test_annotations_belong_to_their_frame(on_series: Opened) -> None:
+    window = on_series.window
+    window.session.active_label = "nodule"
+    window.project.write(lambda p: p.ensure_labels(["nodule"]))
+    on_series.wait(lambda: window.labels.labels.count() == 1)
+    window.session.set_frame(2)
+    on_series.wait(lambda: frame_of(on_series) == 2)
+    window.commands.add_box((5, 5, 20, 20))
+    on_series.wait(lambda: len(window.viewer.canvas.shapes) == 1)
+    window.session.set_frame(3)
+    on_series.wait(lambda: frame_of(on_series) == 3)
+    assert window.viewer.canvas.shapes == []
+    stored = on_series.stored(lambda p: p.annotations())
+    assert isinstance(stored, list)
+    assert stored[0].frame == 2
+
+
+def test_video_frames_have_their_time(on_video: Opened) -> None:
+    viewer = on_video.window.viewer
+    assert viewer.slider.maximum() == 19
+    assert viewer.time.text() == "0:00.000"
+    viewer.number.setValue(11)
+    on_video.wait(lambda: frame_of(on_video) == 10)
+    assert viewer.time.text() == "0:01.000"
+    viewer.step(5)
+    on_video.wait(lambda: frame_of(on_video) == 15)
+    assert viewer.time.text() == "0:01.500"
+
+
+def test_scrubbing_shows_the_last_frame_asked_for(on_video: Opened) -> None:
+    slider = on_video.window.viewer.slider
+    for frame in range(1, 20):
+        slider.setValue(frame)
+    on_video.wait(lambda: frame_of(on_video) == 19)
+    assert on_video.window.session.frame == 19
+    assert not on_video.errors
+
+
+def test_no_window_drag_on_colour(on_video: Opened) -> None:
+    assert on_video.window.viewing.window is None
+    assert not on_video.window.viewer.canvas.window_drag_enabled
