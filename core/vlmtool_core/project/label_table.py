@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,8 @@ def _rows(path: Path, file: TextIO) -> Iterator[LabelRow]:
             raise FormatError(
                 f"line {line} has {len(cells)} columns, the header {len(names)}", path=path
             )
+        if "\0" in "".join(cells):
+            raise FormatError(f"line {line} holds a zero byte; this is no text", path=path)
         values = dict(zip(names, (cell.strip() for cell in cells), strict=True))
         for required in COLUMNS[:2]:
             if not values[required]:
@@ -160,10 +163,11 @@ class _Finder:
         for name in (text, text.replace("\\", "/")):
             if name in self._names:
                 return self._names[name]
-        for path in (self._folder / text, Path.cwd() / text):
-            item_id = self._paths.get(str(path)) or self._paths.get(str(path.resolve()))
-            if item_id is not None:
-                return item_id
+        for folder in (self._folder, Path.cwd()):
+            path = os.path.normpath(folder / text)
+            for candidate in (path, os.path.realpath(path)):
+                if candidate in self._paths:
+                    return self._paths[candidate]
         return None
 
 

@@ -197,7 +197,9 @@ def sample_weights(targets: Ints, classes: int, scheme: str) -> Doubles:
 def fit_logit_scale(similarities: Floats, targets: Ints) -> float:
     """The scale s >= 0 for which softmax(s * similarities + bias) fits the targets best.
 
-    Texts that say nothing about the pictures get s = 0, which is a start from zero.
+    Texts that say nothing about the pictures get s = 0, which is a start from zero: the gain in
+    likelihood must pay for the parameter (Bayesian information criterion), as with few labels
+    chance alone finds a scale.
     """
     from scipy.optimize import minimize
 
@@ -217,7 +219,11 @@ def fit_logit_scale(similarities: Floats, targets: Ints) -> float:
 
     bounds = [(0.0, MAX_LOGIT_SCALE)] + [(None, None)] * k
     start = np.concatenate([[1.0], np.zeros(k)])
-    return float(minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x[0])
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    shares = np.bincount(targets, minlength=k) / n
+    without = -float((shares * np.log(np.maximum(shares, 1e-12))).sum())
+    worth_it = n * (without - found.fun) > max(1.0, 0.5 * np.log(n))
+    return float(found.x[0]) if worth_it else 0.0
 
 
 def make_problem(
