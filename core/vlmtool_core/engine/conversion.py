@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +53,10 @@ def _timm_by_order(folder: Path, card: Card) -> None:
     from safetensors.torch import save_file
 
     source = folder / "model.pth"
-    loaded: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+    try:
+        loaded: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise PackIntegrityError("no plain weights, or damaged ones", path=source) from error
     with torch.device("meta"):
         expected = timm.create_model(card.options["architecture"]).state_dict()
     if len(loaded) != len(expected):

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vlmtool_core.engine.packs import (
     Card,
     Pack,
     PackFile,
+    catalogue,
     check_id,
     expand,
     hash_file,
@@ -39,10 +40,19 @@ _MEGABYTE = 1_000_000
 
 
 class ModelStore:
-    """The packs installed on this machine."""
+    """The packs installed on this machine.
 
-    def __init__(self, root: Path | None = None) -> None:
+    Parameters
+    ----------
+    root : its folder; the user's own model store when left out
+    cards : the packs that can be pulled; the program's catalogue when left out
+    """
+
+    def __init__(
+        self, root: Path | None = None, *, cards: Mapping[str, Card] | None = None
+    ) -> None:
         self.root = root or paths.models_dir()
+        self._cards = catalogue() if cards is None else cards
 
     def installed(self) -> list[Pack]:
         """All readable packs, newest version of each, ordered by id."""
@@ -79,7 +89,7 @@ class ModelStore:
             versions = [folder for folder in versions if folder.name == version]
         if not versions:
             raise MissingPackError(
-                f"model pack {pack_id!r} is not installed", remedy=_remedy(pack_id)
+                f"model pack {pack_id!r} is not installed", remedy=self._remedy(pack_id)
             )
         return read_pack(versions[-1])
 
@@ -128,7 +138,7 @@ class ModelStore:
         PackIntegrityError : a hash is wrong. StorageError : the disk is full or read-only.
         """
         cancel = cancel or CancelToken()
-        cards = expand(list(ids))
+        cards = expand(ids, self._cards)
         self._sweep()
         total = max(1, sum(card.download_bytes for card in cards) // _MEGABYTE)
         meter = ProgressMeter(progress, total)
@@ -225,6 +235,12 @@ class ModelStore:
             if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _remedy(self, pack_id: str) -> str:
+        card = self._cards.get(pack_id)
+        if card is None:
+            return "Choose one of: vlmtool-cli models list"
+        return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"
+
     @staticmethod
     def _children(folder: Path) -> list[Path]:
         try:
@@ -249,15 +265,6 @@ class _Share:
 
 def _prefix() -> str:
     return f"{_INCOMING}{os.getpid()}-"
-
-
-def _remedy(pack_id: str) -> str:
-    from vlmtool_core.engine.packs import catalogue
-
-    card = catalogue().get(pack_id)
-    if card is None:
-        return "Choose one of: vlmtool-cli models list"
-    return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"
 
 
 def _id_from(folder: Path) -> str:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -237,14 +237,13 @@ def _card(values: dict[str, Any]) -> Card:
     )
 
 
-def expand(ids: tuple[str, ...] | list[str]) -> list[Card]:
+def expand(ids: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
     """Cards of these ids; a group such as `starter` stands for all of its packs.
 
     Raises
     ------
     UsageError : an id that is neither a pack nor a group of the catalogue.
     """
-    cards = catalogue()
     groups = sorted({group for card in cards.values() for group in card.groups})
     chosen: dict[str, Card] = {}
     for name in ids:

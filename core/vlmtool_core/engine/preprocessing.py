@@ -43,10 +43,14 @@ class Preprocessing:
 
     def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of a `width` × `height` picture that the network sees, xyxy in its pixels."""
-        resized = math.floor(self.image_size / self.crop)
-        side = min(width, height) * self.image_size / resized
-        left, top = (width - side) / 2, (height - side) / 2
-        return left, top, left + side, top + side
+        shorter = math.floor(self.image_size / self.crop)
+        # Whole pixels of the resized picture, as the network was trained.
+        factor = shorter / min(width, height)
+        resized = (max(shorter, int(width * factor)), max(shorter, int(height * factor)))
+        left, top = (round((side - self.image_size) / 2) for side in resized)
+        sx, sy = width / resized[0], height / resized[1]
+        x1, y1 = left * sx, top * sy
+        return x1, y1, x1 + self.image_size * sx, y1 + self.image_size * sy
 
     def square(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (image_size, image_size, 3) of a uint8 (h, w, 3) picture."""

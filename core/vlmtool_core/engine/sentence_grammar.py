@@ -98,7 +98,8 @@ class SentenceGrammar:
         """What may stand between two phrases."""
         if self._names_picture and state.spoken == 1 and state.last == "phrase":
             yield _State(self._of, state.spoken, "link")
-        elif state.last == "phrase":
+            return
+        if state.last == "phrase":
             yield _State(self._comma, state.spoken, "comma")
         if state.last in {"phrase", "comma"}:
             for unit in self._links:

@@ -40,16 +40,20 @@ def unique_labels(labels: Sequence[Label]) -> tuple[Label, ...]:
     return tuple({label.name: label for label in labels}.values())
 
 
-def label_texts(label: Label) -> list[str]:
+def label_texts(label: Label, *, any_language: bool = False) -> list[str]:
     """What stands for a label in text space: its name and prompts in templates, its definition.
+
+    any_language : take texts in other scripts too, for encoders that read them
 
     Raises
     ------
     UsageError : nothing of it is in Latin letters or digits, which is all the encoder reads.
     """
-    names = [text for text in (label.name, *label.prompts) if _readable(text)]
+    names = [
+        t for t in (label.name, *label.prompts) if t.strip() and (any_language or _readable(t))
+    ]
     texts = [template.format(_spoken(name)) for name in names for template in TEMPLATES]
-    if _readable(label.definition):
+    if label.definition.strip() and (any_language or _readable(label.definition)):
         texts.append(label.definition)
     if not texts:
         raise UsageError(
@@ -68,11 +72,13 @@ def _spoken(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
-def label_embeddings(encoder: Family, labels: Sequence[Label]) -> np.ndarray:
+def label_embeddings(
+    encoder: Family, labels: Sequence[Label], *, any_language: bool = False
+) -> np.ndarray:
     """float32 (k, d), L2-normalised: the mean over each label's texts, encoded once and cached."""
     import numpy as np
 
-    texts = [label_texts(label) for label in labels]
+    texts = [label_texts(label, any_language=any_language) for label in labels]
     encoded = cached_texts(encoder, [text for group in texts for text in group])
     edges = np.cumsum([0, *(len(group) for group in texts)])
     means = [encoded[a:b].mean(0) for a, b in itertools.pairwise(edges)]
