@@ -102,6 +102,10 @@ class ItemStore:
         limit: int | None = None,
     ) -> list[ItemRecord]:
         with self._database.reading() as connection:
+            if limit is None and not offset:
+                rows = connection.execute(ordered(filtered(_whole_rows(), query), query)).all()
+                return _to_records(rows, labels_of(connection, None))
+            # Ids first: they come from an index alone, however far down the page is.
             statement = ids_statement(query).offset(offset)
             if limit is not None:
                 statement = statement.limit(limit)
@@ -120,11 +124,11 @@ class ItemStore:
         columns = (Item.id, Item.name, Item.path, Item.kind, Item.sha256, Item.files)
         with self._database.reading() as connection:
             if item_ids is None:
-                ids = list(connection.execute(ids_statement(ItemQuery())).scalars())
-            else:
-                ids = list(item_ids)
-            rows = _by_id(connection, select(*columns), ids)
-        return [_ref(rows[i]) for i in ids if rows[i].kind is not None]
+                readable = select(*columns).where(Item.kind.is_not(None))
+                rows = connection.execute(ordered(readable, ItemQuery())).all()
+                return [_ref(row) for row in rows]
+            by_id = _by_id(connection, select(*columns), item_ids)
+        return [_ref(by_id[i]) for i in item_ids if by_id[i].kind is not None]
 
     def id_of(self, name: str) -> int:
         """The item called `name`; `RecordNotFoundError` when there is none."""
@@ -277,16 +281,26 @@ def _by_id(
     return rows
 
 
-def _records(connection: Connection, ids: Sequence[int]) -> list[ItemRecord]:
+def _whole_rows() -> Select[Any]:
     columns = [c for c in Item.__table__.columns if c.name not in {"sort_key", "folded_name"}]
     statement = select(*columns, Group.name.label("group_name"))
-    rows = _by_id(connection, statement.outerjoin(Group, Group.id == Item.group_id), ids)
-    labels = labels_of(connection, ids)
-    return [_record(rows[i], tuple(labels.get(i, ()))) for i in ids]
+    return statement.outerjoin(Group, Group.id == Item.group_id)
 
 
-def labels_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]]:
-    """Item id -> names of its labels (each once), in the order of the label set."""
+def _records(connection: Connection, ids: Sequence[int]) -> list[ItemRecord]:
+    rows = _by_id(connection, _whole_rows(), ids)
+    return _to_records([rows[i] for i in ids], labels_of(connection, ids))
+
+
+def _to_records(rows: Sequence[Row[Any]], labels: dict[int, list[str]]) -> list[ItemRecord]:
+    return [_record(row, tuple(labels.get(row.id, ()))) for row in rows]
+
+
+def labels_of(connection: Connection, ids: Sequence[int] | None) -> dict[int, list[str]]:
+    """Item id -> names of its labels (each once), in the order of the label set.
+
+    ids : the items wanted, None for all of them
+    """
     found: dict[int, list[str]] = {}
     statement = (
         select(Annotation.item_id, Label.name)
@@ -295,8 +309,11 @@ def labels_of(connection: Connection, ids: Sequence[int]) -> dict[int, list[str]
         .group_by(Annotation.item_id, Label.id)
         .order_by(Annotation.item_id, Label.position, Label.id)
     )
-    for part in chunks(ids):
-        for item_id, name in connection.execute(statement.where(Annotation.item_id.in_(part))):
+    statements = [statement]
+    if ids is not None:
+        statements = [statement.where(Annotation.item_id.in_(part)) for part in chunks(ids)]
+    for wanted in statements:
+        for item_id, name in connection.execute(wanted):
             found.setdefault(item_id, []).append(name)
     return found
 
