@@ -172,9 +172,7 @@ def _grade_pages(
                 yield dataclasses.replace(base, error=error)
                 continue
             graded = grade(reading, job.template, job.key, review_blank=job.review_blank)
-            note = reading.placement.note
-            notes = (note,) if note and "marker" in note else ()
-            result = dataclasses.replace(base, reading=reading, graded=graded, notes=notes)
+            result = dataclasses.replace(base, reading=reading, graded=graded, notes=reading.doubts)
             if job.pictures is not None:
                 target = picture_path(job.pictures, result)
                 write_annotated(target, pixels, reading, graded, job.key)

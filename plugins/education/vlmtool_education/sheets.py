@@ -18,7 +18,8 @@ from vlmtool_education.reading import FieldReading, PageReading, Thresholds, rea
 from vlmtool_education.template import PixelFilter, Template
 
 CORNER_NAMES = ("top left", "top right", "bottom right", "bottom left")
-SURE_FIT = 0.35  # no other placement needs to be tried from here on
+MINIMUM_FIT = 0.3
+SURE_FIT = 0.4  # from here on no other placement is tried, and nobody is asked to check it
 WEAKEST_SHARE = 0.4  # of the fit asked for, that the worst block must still reach
 FARTHEST = 0.6  # of a bubble: residual from which the template is not believed
 SLANT = 1.5  # factor by which perspective may change a page's width against its height
@@ -37,12 +38,14 @@ class Placement:
     """A way to lay the template on a photograph.
 
     quad : corners of the template's page in pixels of the photograph, as the sheet is read
-    method : "markers", "page outline" or "whole picture"; note : what a person should know
+    method : "markers", "page outline" or "whole picture"
+    marker_lost : name of the corner that was completed from the other three, else ""
+    turned : degrees, clockwise, by which the corners were turned
     """
 
     quad: Quad
     method: str
-    note: str = ""
+    marker_lost: str = ""
     turned: int = 0
 
 
@@ -58,6 +61,16 @@ class SheetReading:
     to_photo: geometry.Matrix
     mark_level: float
     size: tuple[int, int]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What makes the whole sheet worth a look, besides its answers."""
+        doubts = []
+        if self.placement.marker_lost:
+            doubts.append(f"the {self.placement.marker_lost} marker was not found")
+        if self.fit.score < SURE_FIT:
+            doubts.append(f"the template fits loosely ({self.fit.score:.2f}): check every answer")
+        return tuple(doubts)
 
     def outlines(self, name: str) -> NDArray[np.float64]:
         """Corners (n, 4, 2) of a field's bubbles in pixels of the photograph."""
@@ -81,7 +94,7 @@ class SheetReader:
     """
 
     def __init__(
-        self, template: Template, thresholds: Thresholds, *, minimum_fit: float = 0.25
+        self, template: Template, thresholds: Thresholds, *, minimum_fit: float = MINIMUM_FIT
     ) -> None:
         self.template = template
         self.thresholds = thresholds
@@ -168,9 +181,7 @@ class SheetReader:
                 quad = np.roll(placement.quad, turn, axis=0)
                 if not self._has_shape(quad):
                     continue
-                note = f"the picture was turned by {90 * turn}°"
-                note = f"{placement.note}; {note}" if placement.note else note
-                yield Placement(quad, placement.method, note, 90 * turn)
+                yield Placement(quad, placement.method, placement.marker_lost, 90 * turn)
 
     def _has_shape(self, quad: Quad) -> bool:
         """Whether width and height could be the template's, seen at a slant."""
@@ -199,8 +210,8 @@ class SheetReader:
 
 def _from_markers(match: MarkerMatch, page: geometry.Page) -> Placement:
     lost = [n for n, seen in zip(CORNER_NAMES, match.found, strict=True) if not seen]
-    note = f"the {lost[0]} marker was not found; the other three were used" if lost else ""
-    return Placement(geometry.apply(page.to_photo, match.quad), "markers", note)
+    quad = geometry.apply(page.to_photo, match.quad)
+    return Placement(quad, "markers", lost[0] if lost else "")
 
 
 def _filtered(pixels: Grey, filters: tuple[PixelFilter, ...]) -> Grey:

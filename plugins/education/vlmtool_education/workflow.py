@@ -83,7 +83,7 @@ PARAMETERS = (
         ParameterKind.NUMBER,
         "Least fit",
         "How well (0 to 1) printed bubbles must lie where the template has them",
-        0.25,
+        0.3,
         minimum=0.1,
         maximum=1,
     ),
