@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from vlmtool_core.batch.frames import MAX_SIDE, choose_frames
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
 from vlmtool_core.records import ErrorInfo, Frame, ItemRef
 
@@ -90,6 +91,9 @@ def _frames(item: ItemRef, source: MediaSource, job: Job, spec: RunSpec) -> Iter
 def _one(item: ItemRef, source: MediaSource, index: int, side: int) -> Decoded:
     try:
         return Decoded(item, index, source.frame(index, max_side=side))
+    except IndexError:
+        missing = DamagedMediaError(f"there is no frame {index}", path=item.path)
+        return Decoded(item, index, error=ErrorInfo.from_exception(missing))
     except Exception as error:
         # The reason is part of the results; the traceback only helps developers.
         log.info("%s: frame %d cannot be decoded", item.item, index, exc_info=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distributions, version
-from pathlib import Path
 
 from vlmtool_core import paths
 from vlmtool_core.cli.doctor_libraries import desktop_libraries
@@ -103,37 +102,19 @@ def _torch_pair() -> Iterator[Check]:
 
 def _device() -> Iterator[Check]:
     """Where models run, and why not on a GPU."""
+    from vlmtool_core.engine.device_report import describe_device
+
     try:
-        import torch
         import torchvision.ops  # noqa: F401  (fails when the pair does not fit)
+
+        found = describe_device()
     except (ImportError, OSError, RuntimeError) as error:
-        yield Check("device", State.MISSING, f"torch cannot be imported: {error}", _REINSTALL)
+        remedy = "pip install --force-reinstall -c constraints.txt torch torchvision"
+        yield Check("device", State.MISSING, f"torch cannot be imported: {error}", remedy)
         return
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        memory = torch.cuda.get_device_properties(0).total_memory / 1024**3
-        yield Check("device", State.OK, f"{name}, {memory:.0f} GB")
-    else:
-        reason, remedy = _why_no_gpu(torch.version.cuda)
-        yield Check(
-            "device", State.NOTE, f"CPU, {torch.get_num_threads()} threads: {reason}", remedy
-        )
-
-
-_REINSTALL = "pip install --force-reinstall -c constraints.txt torch torchvision"
-
-
-def _why_no_gpu(cuda: str | None) -> tuple[str, str]:
-    if sys.platform == "darwin":
-        return "no CUDA on this system", ""
-    if cuda is None:
-        return "this torch is built for CPU only", "Install a CUDA build of torch and torchvision."
-    if sys.platform.startswith("linux") and not Path("/proc/driver/nvidia/version").exists():
-        return "no NVIDIA driver is loaded", "Only if there is an NVIDIA GPU: install its driver."
-    return (
-        f"the driver offers no GPU to CUDA {cuda}",
-        "Update the NVIDIA driver; see nvidia-smi.",
-    )
+    state = State.NOTE if found.reason else State.OK
+    text = f"{found.name}: {found.reason}" if found.reason else found.name
+    yield Check("device", state, text, found.remedy)
 
 
 def opencv_check(names: set[str]) -> Check:
@@ -213,14 +194,15 @@ def _settings() -> Iterator[Check]:
 
 def _packs() -> Iterator[Check]:
     from vlmtool_core.engine import ModelStore
-    from vlmtool_core.engine.packs import expand
+    from vlmtool_core.engine.packs import catalogue
 
     store = ModelStore()
     there = {pack.id for pack in store.installed()}
     damaged = store.damaged()
     for pack, error in damaged:
         yield Check("model packs", State.WARNING, f"{pack}: {error}", error.remedy)
-    missing = [card.id for card in expand(["starter"]) if card.id not in there]
+    starter = [card.id for card in catalogue().values() if "starter" in card.groups]
+    missing = [pack for pack in starter if pack not in there]
     if missing:
         text = f"not installed: {', '.join(missing)}"
         yield Check("model packs", State.NOTE, text, "Run: vlmtool-cli models pull starter")

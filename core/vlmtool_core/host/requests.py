@@ -1,0 +1,238 @@
+"""What the engine host does for each kind of request. Parameters and results are plain JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.errors import CancelledError
+from vlmtool_core.host.server import Call, Handler
+from vlmtool_core.json_codec import (
+    error_to_json,
+    integer,
+    mapping,
+    number,
+    optional,
+    outcome_to_json,
+    required,
+    sequence,
+    text,
+)
+from vlmtool_core.records import Json, Region
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine import Engine
+    from vlmtool_core.project import Project
+    from vlmtool_core.project.records import AddReport
+    from vlmtool_core.store.records import PredictionRecord
+
+# Somebody looks at the screen and waits for these.
+QUICK = frozenset({"predict", "models"})
+
+
+def handlers() -> dict[str, Handler]:
+    """The handlers of this process, which share one engine."""
+    requests = Requests()
+    return {
+        "predict": requests.predict,
+        "run": requests.run,
+        "train": requests.train,
+        "evaluate": requests.evaluate,
+        "workflow": requests.workflow,
+        "add": requests.add,
+        "models": requests.models,
+        "pull": requests.pull,
+    }
+
+
+class Requests:
+    """One method per kind of request; models stay loaded between them."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def engine(self) -> Engine:
+        """The engine, made on first use on the device of the settings."""
+        from vlmtool_core.engine import Engine
+        from vlmtool_core.settings import load_settings
+
+        with self._lock:
+            if self._engine is None:
+                self._engine = Engine(device=load_settings().device)
+            return self._engine
+
+    def predict(self, call: Call) -> Json:
+        """{project, item_id, frame, spec} -> {predictions: [...]}, stored in the project."""
+        from vlmtool_core.project.running import predict_frame
+
+        spec = RunSpec.from_json(required(call.params, "spec"))
+        item_id = integer(required(call.params, "item_id"), "item_id")
+        frame = integer(call.params.get("frame", 0), "frame")
+        with _project(call) as project:
+            found = predict_frame(project, spec, item_id, frame, engine=self.engine())
+        return {"predictions": [_prediction_to_json(p) for p in found]}
+
+    def run(self, call: Call) -> Json:
+        """{project, spec, item_ids?, resume?, retry_failed?, limit?} -> the run's report."""
+        spec = RunSpec.from_json(required(call.params, "spec"))
+        ids = call.params.get("item_ids")
+        limit = optional(call.params.get("limit"), "limit", integer)
+        with _project(call) as project:
+            report = project.run(
+                spec,
+                item_ids=None if ids is None else sequence(ids, "item_ids", integer),
+                engine=self.engine(),
+                resume=bool(call.params.get("resume", True)),
+                retry_failed=bool(call.params.get("retry_failed", False)),
+                limit=limit,
+                progress=call.progress,
+                cancel=call.cancel,
+            )
+        if report.cancelled:
+            raise CancelledError("stopped; the frames that are done are kept")
+        return report.to_json()
+
+    def train(self, call: Call) -> Json:
+        """{project, settings} -> the training's report; curve points come with the progress."""
+        from vlmtool_core.training.records import TrainSettings
+
+        settings = TrainSettings.from_json(mapping(call.params.get("settings", {}), "settings"))
+        with _project(call) as project:
+            report = project.train(
+                settings,
+                engine=self.engine(),
+                progress=call.progress,
+                on_curve=lambda point: call.point(dataclasses.asdict(point)),
+                cancel=call.cancel,
+            )
+        return report.to_json()
+
+    def evaluate(self, call: Call) -> Json:
+        """{project, models} -> the comparison."""
+        models = sequence(required(call.params, "models"), "models", text)
+        with _project(call) as project:
+            report = project.evaluate(
+                models, engine=self.engine(), progress=call.progress, cancel=call.cancel
+            )
+        return report.to_json()
+
+    def workflow(self, call: Call) -> Json:
+        """{key, inputs, values?, regions?, project?, output_dir?} -> the workflow's result."""
+        from vlmtool_core.hooks.manager import plugin_manager
+        from vlmtool_core.hooks.results import workflow_result_to_json
+        from vlmtool_core.project.workflows import run_workflow
+
+        workflow = plugin_manager().workflow(text(required(call.params, "key"), "key"))
+        output = optional(call.params.get("output_dir"), "output_dir", text)
+        project = _project(call) if call.params.get("project") is not None else None
+        try:
+            result = run_workflow(
+                project,
+                workflow,
+                sequence(required(call.params, "inputs"), "inputs", text),
+                mapping(call.params.get("values", {}), "values"),
+                sequence(call.params.get("regions", ()), "regions", _region),
+                output_dir=None if output is None else Path(output),
+                engine=self.engine,
+                progress=call.progress,
+                cancel=call.cancel,
+            )
+        finally:
+            if project is not None:
+                project.close()
+        return workflow_result_to_json(workflow, result)
+
+    def add(self, call: Call) -> Json:
+        """{project, paths, group_by?} -> what was added, by numbers and names."""
+        paths = sequence(required(call.params, "paths"), "paths", text)
+        group_by = optional(call.params.get("group_by"), "group_by", text)
+        with _project(call) as project:
+            report = project.add(
+                [Path(path) for path in paths],
+                group_by=group_by,
+                progress=call.progress,
+                cancel=call.cancel,
+            )
+        return _add_report_to_json(report)
+
+    def models(self, _call: Call) -> Json:
+        """{} -> {packs: [...], device: {kind, name, reason, remedy}}."""
+        from vlmtool_core.engine.device_report import describe_device
+        from vlmtool_core.settings import load_settings
+
+        packs = [
+            {
+                "id": pack.id,
+                "version": pack.version,
+                "title": pack.title,
+                "tasks": [task.value for task in pack.tasks],
+                "size_bytes": pack.size_bytes,
+                "licence": pack.licence,
+                "source": pack.source,
+            }
+            for pack in self.engine().store.installed()
+        ]
+        device = dataclasses.asdict(describe_device(load_settings().device))
+        return {"packs": packs, "device": device}
+
+    def pull(self, call: Call) -> Json:
+        """{ids} -> {installed: [...]}; `starter` stands for all starter packs."""
+        ids = sequence(required(call.params, "ids"), "ids", text)
+        packs = self.engine().store.pull(ids, call.progress, call.cancel)
+        return {"installed": [{"id": pack.id, "version": pack.version} for pack in packs]}
+
+
+def _project(call: Call) -> Project:
+    from vlmtool_core.project import Project
+
+    return Project.open(Path(text(required(call.params, "project"), "project")))
+
+
+def _region(value: Json, field: str) -> Region:
+    entry = mapping(value, field)
+    return Region(
+        text(required(entry, "role", field), f"{field}.role"),
+        text(required(entry, "shape", field), f"{field}.shape"),
+        sequence(required(entry, "points", field), f"{field}.points", _point),
+    )
+
+
+def _point(value: Json, field: str) -> tuple[float, float]:
+    x, y = sequence(value, field, number)
+    return x, y
+
+
+def _prediction_to_json(prediction: PredictionRecord) -> Mapping[str, Json]:
+    return {
+        "id": prediction.id,
+        "run_id": prediction.run_id,
+        "item_id": prediction.item_id,
+        "frame": prediction.frame,
+        "time_s": prediction.time_s,
+        "task": prediction.task.value,
+        "model": prediction.model.id,
+        "model_version": prediction.model.version,
+        "decision": prediction.decision.value,
+        **outcome_to_json(prediction.outcome),
+    }
+
+
+def _add_report_to_json(report: AddReport) -> Mapping[str, Json]:
+    unreadable = [
+        {"name": found.name, "path": str(found.path), "error": error_to_json(found.error)}
+        for found in report.unreadable
+        if found.error is not None
+    ]
+    return {
+        "added": report.added,
+        "unchanged": report.unchanged,
+        "refound": report.refound,
+        "duplicates": [list(pair) for pair in report.duplicates],
+        "unreadable": unreadable,
+        "changed": list(report.changed),
+    }
