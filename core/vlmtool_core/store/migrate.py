@@ -6,12 +6,9 @@ import sqlite3
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.pool import NullPool
 
 from vlmtool_core.errors import (
@@ -22,24 +19,33 @@ from vlmtool_core.errors import (
 )
 from vlmtool_core.store.database import Database, file_url, translated
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).with_name("migrations")
+# What this program writes. Known without loading Alembic, which would slow every opening down.
+NEWEST = "0001"
 
 
 def _config(connection: Connection | None = None) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 
 
-def newest_revision() -> str:
-    """The revision that this program writes."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
+def newest_revision() -> str | None:
+    """The newest revision that there is a script for."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def _known_revisions() -> set[str]:
+    from alembic.script import ScriptDirectory
+
     return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
@@ -52,13 +58,16 @@ def revision_of(database: Database) -> str:
     NewerProjectError : a newer version of the program wrote it
     """
     with database.reading() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
-    if revision is None:
+        found = None
+        if inspect(connection).has_table("alembic_version"):
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found is None:
         raise CorruptProjectError("the database is not one of vlmtool", path=database.path)
-    if revision not in _known_revisions():
+    revision = str(found)
+    if revision != NEWEST and revision not in _known_revisions():
         raise NewerProjectError(
             f"made by a newer version of vlmtool (database revision {revision},"
-            f" this program knows {newest_revision()})",
+            f" this program knows {NEWEST})",
             path=database.path,
         )
     return revision
@@ -66,6 +75,8 @@ def revision_of(database: Database) -> str:
 
 def _upgrade_file(path: Path, revision: str = "head") -> None:
     """Migrate on a connection of its own: batch steps need foreign keys off, then checked."""
+    from alembic import command
+
     engine = create_engine(file_url(path, "mode=rwc"), poolclass=NullPool)
 
     def manual(connection: sqlite3.Connection, _record: object) -> None:
@@ -127,7 +138,7 @@ def upgrade(database: Database, backups: Path) -> Path | None:
     NewerProjectError, CorruptProjectError, StorageError, ProjectBusyError
     """
     revision = revision_of(database)
-    if revision == newest_revision() or database.read_only:
+    if revision == NEWEST or database.read_only:
         return None
     backup = backups / f"{backup_stamp()}-revision-{revision}.sqlite"
     database.backup(backup)

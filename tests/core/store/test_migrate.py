@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,22 @@ def test_the_revisions_and_the_tables_agree(store: Store) -> None:
     with store.database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_newest_revision_is_the_one_this_program_writes() -> None:
+    assert migrate.newest_revision() == migrate.NEWEST
+
+
+def test_opening_a_project_does_not_load_alembic(tmp_path: Path) -> None:
+    create_store(tmp_path / "project.sqlite").close()
+    script = (
+        "import sys; from vlmtool_core.project import Project; "
+        "Project.open(sys.argv[1]).close(); print('alembic' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_every_constraint_has_a_name(store: Store) -> None:
@@ -104,6 +122,7 @@ def with_second_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             f"    op.execute({statement!r})\n"
         )
         monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+        monkeypatch.setattr(migrate, "NEWEST", "0002")
 
     return make
 
