@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -426,6 +427,22 @@ def test_an_object_without_preamble_or_meta(tmp_path: Path) -> None:
     with DicomSource(tmp_path / "bare") as source:
         assert np.array_equal(source.modality_values(), GRADIENT)
     assert open_media(tmp_path / "bare").info.kind == "dicom"
+
+
+@pytest.mark.parametrize("depth", [100, 1000, 20_000])
+def test_deeply_nested_sequences_open_or_are_damaged(tmp_path: Path, depth: int) -> None:
+    path = write_dicom(tmp_path / "a.dcm", GRADIENT)
+    opening = struct.pack("<HH2sHI", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+    opening += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    closing = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    data = path.read_bytes()
+    place = data.index(struct.pack("<HH", 0x0028, 0x0002))
+    path.write_bytes(data[:place] + opening * depth + closing * depth + data[place:])
+    if depth == 100:
+        assert np.array_equal(DicomSource(path).modality_values(), GRADIENT)
+    else:
+        with pytest.raises(DamagedMediaError):
+            open_media(path)
 
 
 def test_a_budget_for_frames(tmp_path: Path) -> None:

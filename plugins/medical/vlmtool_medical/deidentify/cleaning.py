@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from vlmtool_core.api import DamagedMediaError
 from vlmtool_medical.deidentify.identity import Identity, shift_date
 from vlmtool_medical.deidentify.profile import (
     TEXT,
@@ -32,6 +33,8 @@ _IDENTIFYING_ENDS = ("ID", "IDs", "Number", "Numbers", "Address")
 _PATIENT_GROUPS = (0x0010, 0x0038)
 _NOT_IDENTIFYING = ("PatientSex", "PatientAge", "EthnicGroup", "SmokingStatus")
 _DEVICE_GROUP = 0x0018
+# Real objects have a handful of levels; deeper ones are made to exhaust whoever reads them.
+MAX_DEPTH = 32
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,12 @@ class Cleaner:
         self._keep_characteristics = keep_characteristics
 
     def clean(self, dataset: Dataset, patient: str) -> Cleaned:
-        """Change `dataset` in place; `patient` is what pseudonym and date shift are made from."""
+        """Change `dataset` in place; `patient` is what pseudonym and date shift are made from.
+
+        Raises
+        ------
+        DamagedMediaError : sequences are nested absurdly deep
+        """
         outcome = Cleaned()
         self._clean_level(dataset, "", self._identity.shift(patient), outcome)
         pseudonym = self._identity.pseudonym(patient)
@@ -84,6 +92,7 @@ class Cleaner:
     def _clean_level(
         self, dataset: Dataset, place: str, shift: timedelta, outcome: Cleaned
     ) -> None:
+        _check_depth(place.count("["))
         for tag in list(dataset.keys()):
             here = f"{place}({tag.group:04X},{tag.element:04X})"
             element = _readable(dataset, tag)
@@ -137,8 +146,9 @@ class Cleaner:
             )
         )
 
-    def _values(self, element: Any) -> Iterator[str]:
+    def _values(self, element: Any, depth: int = 0) -> Iterator[str]:
         """Texts that must not be found afterwards; of a sequence, those that have to go."""
+        _check_depth(depth)
         if element.VR != "SQ":
             yield from words_of(element)
             return
@@ -146,7 +156,7 @@ class Cleaner:
             for tag in list(item.keys()):
                 inner = _readable(item, tag)
                 if inner is not None and (inner.VR == "SQ" or not self._decide(inner).kept):
-                    yield from self._values(inner)
+                    yield from self._values(inner, depth + 1)
 
     def _mark(self, dataset: Dataset) -> None:
         from pydicom.dataset import Dataset as NewDataset
@@ -168,6 +178,11 @@ class Cleaner:
             item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "DCM", meaning
             items.append(item)
         dataset.DeidentificationMethodCodeSequence = items
+
+
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise DamagedMediaError(f"its sequences are nested more than {MAX_DEPTH} deep")
 
 
 def _readable(dataset: Dataset, tag: Any) -> Any | None:
@@ -200,7 +215,8 @@ def _identifies(element: Any) -> bool:
         return False
     if element.tag.group in _PATIENT_GROUPS:
         return True
-    return element.tag.group != _DEVICE_GROUP and element.keyword.endswith(_IDENTIFYING_ENDS)
+    keyword = str(element.keyword)
+    return element.tag.group != _DEVICE_GROUP and keyword.endswith(_IDENTIFYING_ENDS)
 
 
 def _shift(element: Any, shift: timedelta) -> Action:

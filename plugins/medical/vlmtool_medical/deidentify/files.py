@@ -101,9 +101,8 @@ def write_object(dataset: Any, path: Path) -> None:
     """
     from pydicom.dataset import FileMetaDataset
 
-    syntax = _transfer_syntax(dataset)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = syntax
+    meta: Any = FileMetaDataset()
+    meta.TransferSyntaxUID = _transfer_syntax(dataset)
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "")
     meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "")
     if not meta.MediaStorageSOPClassUID or not meta.MediaStorageSOPInstanceUID:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import secrets
 import uuid
 from datetime import date, timedelta
@@ -19,6 +20,12 @@ from vlmtool_core.api import FormatError, StorageError, write_atomically
 KEY_FORMAT = "vlmtool-deidentification-key"
 # More than a year back, so that not even the season is told by the shifted date.
 SMALLEST_SHIFT_DAYS, LARGEST_SHIFT_DAYS = 366, 3650
+
+_DATE_OR_DATETIME = re.compile(
+    r"(?P<year>\d{4})(?P<dot>\.?)(?P<month>\d\d)(?P=dot)(?P<day>\d\d)"
+    r"(?P<time>\d{2,6}(?:\.\d{1,6})?)?(?:[+-]\d{4})?",
+    re.ASCII,
+)
 
 
 class Identity:
@@ -59,18 +66,14 @@ def shift_date(text: str, shift: timedelta) -> str | None:
 
     The offset from UTC at the end of a DT is dropped: it tells where it was made.
     """
-    head = text.strip()
-    digits = head[:10].replace(".", "") if len(head) == 10 and head[4:5] == "." else head[:8]
-    if len(digits) != 8 or not digits.isascii() or not digits.isdigit():
+    match = _DATE_OR_DATETIME.fullmatch(text.strip())
+    if match is None:
         return None
     try:
-        moved = date(int(digits[:4]), int(digits[4:6]), int(digits[6:])) + shift
+        moved = date(*(int(match[part]) for part in ("year", "month", "day"))) + shift
     except (ValueError, OverflowError):
         return None
-    rest = "" if head[4:5] == "." else head[8:].split("+")[0].split("-")[0]
-    if rest and not rest.replace(".", "").isdigit():
-        return None
-    return f"{moved:%Y%m%d}".rjust(8, "0") + rest
+    return f"{moved.year:04}{moved.month:02}{moved.day:02}{match['time'] or ''}"
 
 
 def load_identity(key_file: Path | None) -> Identity:

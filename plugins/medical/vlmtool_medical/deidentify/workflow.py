@@ -220,10 +220,6 @@ def _clean_file(
     except NotDicomError:
         state.foreign.append(file)
         return
-    except RecursionError:
-        deep = MediaError("its sequences are nested too deeply", path=file)
-        state.failures.append(ErrorInfo.from_exception(deep))
-        return
     except MediaError as error:
         if error.path is None:
             error.path = str(file)
