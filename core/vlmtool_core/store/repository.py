@@ -27,8 +27,6 @@ from vlmtool_core.store.records import StoreCounts
 from vlmtool_core.store.settings_table import SettingStore
 from vlmtool_core.store.steps import StepStore
 
-_MAGIC = b"SQLite format 3\0"
-
 
 def default_author() -> str:
     """The name under which this user's decisions are recorded."""
@@ -115,7 +113,7 @@ def open_store(
     """
     if not path.is_file():
         raise ProjectNotFoundError("there is no project in this folder", path=path.parent)
-    _check_header(path)
+    _check_size(path)
     database = Database(path, busy_timeout_s=busy_timeout_s)
     try:
         _prepare(database, backups)
@@ -129,17 +127,18 @@ def open_store(
     return Store(database, author or default_author())
 
 
-def _check_header(path: Path) -> None:
-    """Look before SQLite does: it takes an empty file for a new database and fills it."""
+def _check_size(path: Path) -> None:
+    """Look before SQLite does: it takes an empty file for a new database and fills it.
+
+    The file itself must not be opened here: closing it would drop the POSIX locks that SQLite
+    holds on it for this process, and another process could then delete the journal in use.
+    """
     try:
-        with path.open("rb") as file:
-            header = file.read(len(_MAGIC))
+        size = path.stat().st_size
     except OSError as error:
         raise StorageError(error.strerror or str(error), path=path) from error
-    if header != _MAGIC:
-        raise CorruptProjectError(
-            "is no SQLite database" if header else "the file is empty", path=path
-        )
+    if not size:
+        raise CorruptProjectError("the file is empty", path=path)
 
 
 def _prepare(database: Database, backups: Path) -> None:
