@@ -42,6 +42,7 @@ class ProjectController(QObject):
     item_contents_changed = Signal(object)
     said = Signal(str)
     history_read = Signal(object)
+    stepped = Signal()
 
     def __init__(self, session: Session, bridge: Bridge, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -142,10 +143,16 @@ class ProjectController(QObject):
             self._bridge.project(read_state, self._session.update_project, lane="state")
 
     def undo(self) -> None:
-        self.write(lambda p: p.undo(), lambda what: self._say(self.tr("Undone: {what}"), what))
+        self.write(lambda p: p.undo(), lambda what: self._stepped(self.tr("Undone: {what}"), what))
 
     def redo(self) -> None:
-        self.write(lambda p: p.redo(), lambda what: self._say(self.tr("Done again: {what}"), what))
+        self.write(
+            lambda p: p.redo(), lambda what: self._stepped(self.tr("Done again: {what}"), what)
+        )
+
+    def _stepped(self, text: str, what: str | None) -> None:
+        self.stepped.emit()
+        self._say(text, what)
 
     def _say(self, text: str, what: str | None) -> None:
         self.said.emit(text.format(what=what) if what else self.tr("There is nothing more."))

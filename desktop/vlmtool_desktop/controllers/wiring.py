@@ -130,6 +130,7 @@ def _connect_labels(window: MainWindow) -> None:
 
 def _connect_review(window: MainWindow) -> None:
     review = window.review
+    window.project.stepped.connect(review.reload)
     review.decided.connect(window.project.decide_finding)
     review.finding_selected.connect(lambda finding: _show_finding(window, finding))
     window.session.content_changed.connect(lambda: _count_findings(window))

@@ -103,6 +103,7 @@ class ReviewPanel(QWidget):
         self.title = text_label("", "heading", wrap=True)
         self.details = text_label("", "muted", wrap=True)
         self._stack = QStackedWidget()
+        self._chosen: int | None = None
         self._build()
         self.list.selectionModel().currentChanged.connect(self._current_changed)
         self.model.modelReset.connect(self._loaded)
@@ -169,18 +170,28 @@ class ReviewPanel(QWidget):
         return None if value is None else FindingStatus(value)
 
     def forget(self) -> None:
+        self._chosen = None
         self.model.forget()
+
+    def page_title(self) -> str:
+        """What is said in place of the list, "" while there are findings."""
+        page = self._stack.currentWidget()
+        return page.title.text() if isinstance(page, EmptyState) else ""
 
     def current(self) -> Finding | None:
         return self.model.finding(self.list.currentIndex().row())
 
     def _loaded(self) -> None:
         self._stack.setCurrentIndex(0 if self.model.rowCount() else 1)
+        row_number = self.model.row_of(self._chosen) if self._chosen is not None else None
+        if row_number is not None:
+            self.list.setCurrentIndex(self.model.index(row_number, 0))
         # Nothing is chosen by itself: opening a project must not move the viewer.
         self._show(self.current())
 
     def _current_changed(self, current: QModelIndex, _previous: QModelIndex) -> None:
         finding = self.model.finding(current.row())
+        self._chosen = finding.id if finding is not None else None
         self._show(finding)
         if finding is not None:
             self.finding_selected.emit(finding)
