@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vlmtool_core import __version__
 from vlmtool_core.errors import (
     CancelledError,
-    NotEnoughLabelsError,
+    MissingPackError,
+    PackError,
     TaskNotServedError,
     UsageError,
 )
@@ -49,8 +50,8 @@ from vlmtool_core.training.records import (
 )
 from vlmtool_core.training.snapshot import take_snapshot
 from vlmtool_core.training.version_folder import (
+    clear_leftovers,
     folder_name,
-    remove_leftovers,
     training_lock,
     write_version,
 )
@@ -108,7 +109,7 @@ def _engine() -> Engine:
 def _tidy(project: Project) -> None:
     """Clear away what a killed training left; the lock says that none is running."""
     learning = project.store.learning
-    remove_leftovers(project.root / MODELS, {v.number for v in learning.versions()})
+    clear_leftovers(project.root / MODELS, {v.number for v in learning.versions()})
     for run in learning.training_runs():
         if run.status == "running":
             error = ErrorInfo("interrupted", "the program ended during this training")
@@ -203,13 +204,13 @@ class _Training:
     def _prove(
         self, head: ProbeHead, name: str, labels: Sequence[Label], sides: Sides
     ) -> ComparisonReport:
-        """Old and new on the same hold-out; the old one first, if there is one."""
+        """Old and new on the same hold-out; the old one first, if there is one that runs."""
         new = self.machinery.of_head(name, head, sides.holdout)
         old: list[Predictions] = []
         try:
             old = [_ask(self.machinery, ACTIVE, labels, sides.holdout, head.pack)]
-        except (TaskNotServedError, UsageError) as error:
-            self.warnings.append(f"not compared with {head.pack} itself: {error.message}")
+        except (TaskNotServedError, UsageError, MissingPackError, PackError) as error:
+            self.warnings.append(f"not compared with the model in use: {error}")
         return compare_on_holdout([*old, new], sides.holdout, seed=self.settings.seed)
 
     def _keep(
@@ -300,6 +301,10 @@ class _Training:
             )
         )
         assert stored == number, "only the holder of the training lock adds versions"
+        self.project.store.audit.append(
+            "model.trained",
+            {"version": number, "head": head.fingerprint, "training_run": self.run_id},
+        )
         learning.add_metrics(
             replace(metric, training_run_id=self.run_id, snapshot_id=snapshot_id)
             for evaluation in report.evaluations
@@ -360,11 +365,5 @@ def evaluate(
     sides = divide(project, data, TrainSettings(seed=seed))
     machinery = Machinery(project, engine or _engine(), progress, cancel or CancelToken())
     asked = [_ask(machinery, name, data.labels, sides.holdout) for name in models]
-    silent = [p.model for p in asked if not p.by_item]
-    if silent:
-        raise NotEnoughLabelsError(
-            f"nothing of the hold-out can be read by {silent[0]}",
-            remedy="Check that the files of the project are still there.",
-        )
     report = compare_on_holdout(asked, sides.holdout, seed=seed)
     return replace(report, warnings=(*data.warnings, *sides.warnings, *report.warnings))

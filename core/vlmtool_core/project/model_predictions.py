@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vlmtool_core.batch import FolderLedger, RunSpec, run_items
 from vlmtool_core.batch.features import embed_items
+from vlmtool_core.errors import NotEnoughLabelsError, UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback
 from vlmtool_core.records import Label, OutcomeStatus, ResultRow, Task
 from vlmtool_core.training import metrics
@@ -61,7 +62,20 @@ class Machinery:
         return there, [item.id for item in items if item.id not in there]
 
     def of_head(self, name: str, head: ProbeHead, items: Sequence[LabelledItem]) -> Predictions:
-        """What a trained head says."""
+        """What a trained head says.
+
+        Raises
+        ------
+        UsageError : the pack that is installed is not the one that it was trained on.
+        MissingPackError, TaskNotServedError
+        """
+        pack = self.engine.store.pack(head.pack)
+        if pack.fingerprint != head.pack_fingerprint:
+            raise UsageError(
+                f"{name} was trained on another {head.pack} than the one that is installed",
+                remedy=f"Install the {head.pack} it was trained on, or train again.",
+                field="model",
+            )
         features, _ = self.features(items, head.pack)
         if not features:
             return Predictions(name, head.labels, {})
@@ -117,8 +131,17 @@ def compare_on_holdout(
     """Evaluate every model on the same items: those of the hold-out that all could be asked of.
 
     Each model after the first is compared with the first.
+
+    Raises
+    ------
+    NotEnoughLabelsError : there is no such item.
     """
     common = [i for i in holdout if all(i.id in p.by_item for p in predictions)]
+    if not common:
+        raise NotEnoughLabelsError(
+            f"nothing of the hold-out could be predicted by {_silent(predictions)}",
+            remedy="Check that the files of the project are still where they were.",
+        )
     lost = len(holdout) - len(common)
     warnings = (f"{lost} items of the hold-out could not be predicted and are left out",)
     extra = sorted({name for p in predictions for name in p.labels} - _labels(common))
@@ -142,3 +165,8 @@ def compare_on_holdout(
 
 def _labels(items: Sequence[LabelledItem]) -> set[str]:
     return {item.label for item in items}
+
+
+def _silent(predictions: Sequence[Predictions]) -> str:
+    names = [p.model for p in predictions if not p.by_item] or [p.model for p in predictions]
+    return " and ".join(names)

@@ -23,7 +23,11 @@ def judge(
     margin : accuracy, in [0, 1), that may be lost without refusal
     """
     if old is None or comparison is None:
-        return GateDecision(True, f"{new.model} is the first: {percent(new.accuracy.value)}.")
+        return GateDecision(
+            True,
+            f"{new.model} is right on {percent(new.accuracy.value)} of {new.count} items of the "
+            "hold-out; there is no other model to compare it with.",
+        )
     lost = old.accuracy.value - new.accuracy.value
     passed = lost <= margin + 1e-12
     verb = "is not worse than" if passed else "is worse than"

@@ -18,11 +18,12 @@ from vlmtool_core.training.records import CurveCallback, CurvePoint, no_curve
 from vlmtool_core.training.splits import group_folds
 
 # L2 strengths, of the mean loss: strong to weak, so that each fit warm-starts the next.
-STRENGTHS = tuple(float(10.0**e) for e in np.arange(-1.0, -7.01, -0.5))
+STRENGTHS = tuple(float(10.0**e) for e in np.arange(-1.0, -6.01, -0.5))
 DEFAULT_STRENGTH = 1e-3
 PATIENCE = 2
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-5
+SEARCH_TOLERANCE = 3e-4
 MAX_LOGIT_SCALE = 200.0
 
 Floats = NDArray[np.floating]
@@ -260,7 +261,7 @@ class _Search:
         logits = np.empty_like(self.problem.offsets)
         losses = []
         for fold, part in enumerate(self.parts):
-            theta, _, loss = minimise(part, strength, self.starts[fold], tolerance=1e-4)
+            theta, _, loss = minimise(part, strength, self.starts[fold], tolerance=SEARCH_TOLERANCE)
             self.starts[fold] = theta
             losses.append(loss)
             out = self.folds == fold

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vlmtool_core.engine.heads import ProbeHead
 
 CARD = "card.json"
+UNCLAIMED = "unclaimed"
 FOLDER = re.compile(r"v(\d{4,})")
 
 
@@ -55,16 +57,20 @@ def training_lock(models: Path) -> Iterator[None]:
         lock.release()
 
 
-def remove_leftovers(models: Path, known: Collection[int]) -> None:
-    """Delete what a killed training left: partial folders, and versions that no row names.
+def clear_leftovers(models: Path, known: Collection[int]) -> None:
+    """Delete partial folders, and put versions that no row names into `unclaimed/`.
 
-    Only while the training lock is held.
+    The latter are of a training that was killed before it wrote its row, or newer than a backup
+    of the database that was restored, so they are kept. Only while the training lock is held.
     """
-    for folder in models.iterdir():
-        name = FOLDER.fullmatch(folder.name)
-        orphan = name is not None and int(name[1]) not in known
-        if orphan or folder.name.endswith(".partial"):
+    for folder in list(models.iterdir()):
+        if folder.name.endswith(".partial"):
             shutil.rmtree(folder)
+        name = FOLDER.fullmatch(folder.name)
+        if name is not None and int(name[1]) not in known:
+            aside = models / UNCLAIMED / f"{folder.name}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            folder.rename(aside)
 
 
 def write_version(models: Path, number: int, head: ProbeHead, card: Mapping[str, Json]) -> Path:

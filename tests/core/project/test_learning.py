@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -365,7 +366,9 @@ def test_what_a_killed_training_left_is_cleared(project: Project, train: Train) 
     project.store.learning.start_training(Task.CLASSIFY, "probe", 0, {})
     report = train()
     assert report.version.number == 2
-    assert sorted(p.name for p in models.iterdir() if p.is_dir()) == ["v0001", "v0002"]
+    assert sorted(p.name for p in models.glob("*v*") if p.is_dir()) == ["v0001", "v0002"]
+    (aside,) = (models / "unclaimed").iterdir()
+    assert ProbeHead.load(aside).labels
     states = [run.status for run in project.store.learning.training_runs()]
     assert states == ["finished", "failed", "finished"]
 
@@ -382,6 +385,35 @@ def test_a_damaged_head_is_never_used(project: Project, train: Train) -> None:
     with pytest.raises(PackIntegrityError):
         project.evaluate(["v1"], engine=ColourEngine())  # type: ignore[arg-type]
     assert project.active_version() == project.versions()[1]
+
+
+def test_a_damaged_active_head_does_not_stop_the_next_training(
+    project: Project, train: Train
+) -> None:
+    (train().version.path / "head.json").unlink()
+    report = train()
+    assert report.old is None
+    assert any("not compared with the model in use" in w for w in report.warnings)
+    assert report.activated
+    assert "no other model to compare" in report.reason
+
+
+def test_a_head_is_never_run_on_another_pack(project: Project, train: Train) -> None:
+    train()
+    newer: Any = ColourEngine()
+    newer.store = SimpleNamespace(pack=lambda _id: SimpleNamespace(fingerprint="d" * 64))
+    with pytest.raises(UsageError, match="another colours than the one that is installed"):
+        project.evaluate(["v1"], engine=newer)
+    report = project.train(engine=newer)
+    assert report.old is None
+    assert report.version.pack_fingerprint == "d" * 64
+
+
+def test_a_holdout_that_is_gone_is_said(project: Project, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "in")
+    with pytest.raises(NotEnoughLabelsError, match="predicted by colours") as caught:
+        project.evaluate([PACK], engine=ColourEngine())  # type: ignore[arg-type]
+    assert "where they were" in caught.value.remedy
 
 
 def test_models_are_compared_on_the_same_holdout(project: Project, train: Train) -> None:
