@@ -197,8 +197,12 @@ def _packs() -> Iterator[Check]:
     from vlmtool_core.engine.packs import catalogue
 
     store = ModelStore()
-    there = {pack.id for pack in store.installed()}
-    damaged = store.damaged()
+    try:
+        there = {pack.id for pack in store.installed()}
+        damaged = store.damaged()
+    except VlmtoolError as error:
+        yield Check("model packs", State.WARNING, str(error), error.remedy)
+        return
     for pack, error in damaged:
         yield Check("model packs", State.WARNING, f"{pack}: {error}", error.remedy)
     starter = [card.id for card in catalogue().values() if "starter" in card.groups]
