@@ -19,6 +19,19 @@ from vlmtool_core.records import Frame, Json, Label, Outcome, OutcomeStatus, Tas
 
 _MAX_SIDE = 2000
 _DETECT_THRESHOLD = 0.5
+# The detector enlarges the shorter side to 736 pixels: a strip one pixel high would become
+# hundreds of megapixels, so strips are padded to at most this ratio of their sides.
+_MOST_SLENDER = 6
+
+
+def _compact(pixels: np.ndarray) -> np.ndarray:
+    """The picture, padded below or to the right where it is a strip."""
+    height, width = pixels.shape[:2]
+    least = -(-max(height, width) // _MOST_SLENDER)
+    below, right = max(0, least - height), max(0, least - width)
+    if not below and not right:
+        return pixels
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
 @register_family("rapidocr")
@@ -67,7 +80,7 @@ class RapidOcrReader(Family):
         if found.boxes is None or not len(found.boxes):
             return Outcome(OutcomeStatus.EMPTY, provenance=self._provenance())
         sx, sy = scale_to_source(frame)
-        quads = np.asarray(found.boxes, dtype=float) * (sx, sy)
+        quads = np.clip(np.asarray(found.boxes, dtype=float) * (sx, sy), 0, frame.size)
         rects = [(*quad.min(axis=0), *quad.max(axis=0)) for quad in quads]
         rows = reading_rows(rects)
         lines = tuple(
@@ -83,7 +96,7 @@ class RapidOcrReader(Family):
         return Outcome(OutcomeStatus.OK, text=text, lines=lines, provenance=self._provenance())
 
     def _call(self, frame: Frame, *, recognise: bool) -> Any:
-        blue_first = np.ascontiguousarray(frame.pixels[:, :, ::-1])
+        blue_first = np.ascontiguousarray(_compact(frame.pixels)[:, :, ::-1])
         return self._reader(blue_first, use_det=True, use_cls=recognise, use_rec=recognise)
 
     def _provenance(self) -> dict[str, Json]:
