@@ -29,8 +29,8 @@ def list_packs(as_json: bool) -> None:
     store = ModelStore()
     installed = {pack.id: pack for pack in store.installed()}
     missing = [card for name, card in catalogue().items() if name not in installed]
-    for name, error in store.damaged():
-        note(f"{name}: {error}. {error.remedy}")
+    for name, problem in store.damaged():
+        note(f"{name}: {problem}. {problem.remedy}")
     rows = [_pack_values(pack) for pack in installed.values()]
     rows += [_card_values(card) for card in missing]
     if as_json:
@@ -64,8 +64,8 @@ def verify(ctx: click.Context, ids: tuple[str, ...]) -> None:
             broken.append((pack_id, error))
         else:
             click.echo(f"{pack.id} {pack.version}: whole, {len(pack.files)} files")
-    for pack_id, error in broken:
-        click.echo(f"{pack_id}: {error}")
+    for pack_id, problem in broken:
+        click.echo(f"{pack_id}: {problem}")
         click.echo(f"  What to do: vlmtool-cli models pull {pack_id}")
     if broken:
         ctx.exit(1)
