@@ -14,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from medical_objects import PIXELS, ROOT, SECRETS, write_object
+from pydicom.data import get_testdata_file
 
 from vlmtool_core.api import (
     CancelledError,
@@ -412,3 +413,23 @@ def test_every_installed_object_is_cleaned_and_proven(tmp_path: Path) -> None:
     assert len(made) >= 90
     assert all(copy.PatientIdentityRemoved == "YES" for copy in made)
     assert all(str(copy.PatientName).startswith("PAT-") for copy in made)
+
+
+def test_real_objects_are_cleaned_and_proven(shared_data: Path, tmp_path: Path) -> None:
+    """A film of odd length, a CT slice and its segmentation; a report is listed, not copied."""
+    result = deidentify(shared_data / "dicom", tmp_path / "out")
+    assert len(copies(tmp_path / "out")) == 3
+    assert [Path(failure.path or "").name for failure in result.failures] == ["sr_document.dcm"]
+
+
+def test_pixel_data_of_odd_length_is_no_change(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.Rows, dataset.Columns, dataset.PixelData = 3, 3, bytes(range(9))
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset["PixelData"].VR = "OB"
+    (tmp_path / "in").mkdir()
+    dataset.save_as(tmp_path / "in" / "odd.dcm")
+    result = deidentify(tmp_path / "in", tmp_path / "out")
+    assert not result.failures
+    assert copies(tmp_path / "out")[0].PixelData[:9] == bytes(range(9))

@@ -31,7 +31,8 @@ _NUMBERS = frozenset({"IS", "DS", "US", "SS", "UL", "SL", "UV", "SV", "FL", "FD"
 _IDENTIFYING_VRS = frozenset({"PN", "UI", "DA", "DT", "AE", "UR"})
 _IDENTIFYING_ENDS = ("ID", "IDs", "Number", "Numbers", "Address")
 _PATIENT_GROUPS = (0x0010, 0x0038)
-_NOT_IDENTIFYING = ("PatientSex", "PatientAge", "EthnicGroup", "SmokingStatus")
+# TrackingID is a text for a lesion or segment, often the term that stands beside it as a code.
+_NOT_IDENTIFYING = ("PatientSex", "PatientAge", "EthnicGroup", "SmokingStatus", "TrackingID")
 _DEVICE_GROUP = 0x0018
 # Real objects have a handful of levels; deeper ones are made to exhaust whoever reads them.
 MAX_DEPTH = 32

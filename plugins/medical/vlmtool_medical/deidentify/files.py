@@ -83,11 +83,13 @@ def _has_signature(path: Path) -> bool:
 
 
 def pixel_digest(dataset: Any) -> str:
-    """SHA-256 of the stored pixel data."""
+    """SHA-256 of the stored pixel data, padded to even length as a file must be (PS3.5 7.1)."""
     digest = hashlib.sha256()
     for keyword in PIXELS:
         if keyword in dataset:
-            digest.update(dataset[keyword].value or b"")
+            value = dataset[keyword].value or b""
+            digest.update(value)
+            digest.update(b"\0" * (len(value) % 2))
     return digest.hexdigest()
 
 
