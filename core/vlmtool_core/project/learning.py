@@ -244,15 +244,7 @@ class _Training:
             "warnings": self.warnings,
         }
         card = {
-            "version": number,
-            "title": title,
-            "program": __version__,
-            "created_at": datetime.now(UTC).isoformat(),
-            "task": self.settings.task.value,
-            "pack": head.pack,
-            "pack_fingerprint": head.pack_fingerprint,
-            "head_fingerprint": head.fingerprint,
-            "labels": list(head.labels),
+            **self._card(number, title, head),
             **data,
             "curve": [asdict(point) for point in self.curve],
             "snapshot": snapshot.to_json(),
@@ -276,6 +268,20 @@ class _Training:
             warnings=tuple(self.warnings),
             curve=tuple(self.curve),
         )
+
+    def _card(self, number: int, title: str, head: ProbeHead) -> dict[str, Json]:
+        """What identifies the version, also outside of its project."""
+        return {
+            "version": number,
+            "title": title,
+            "program": __version__,
+            "created_at": datetime.now(UTC).isoformat(),
+            "task": self.settings.task.value,
+            "pack": head.pack,
+            "pack_fingerprint": head.pack_fingerprint,
+            "head_fingerprint": head.fingerprint,
+            "labels": list(head.labels),
+        }
 
     def _store(
         self,

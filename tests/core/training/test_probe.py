@@ -15,7 +15,6 @@ from vlmtool_core.training.calibration import softmax
 from vlmtool_core.training.probe import (
     DEFAULT_STRENGTH,
     FittedProbe,
-    fit_logit_scale,
     fit_probe,
     loss_and_gradient,
     make_problem,
@@ -23,6 +22,7 @@ from vlmtool_core.training.probe import (
     row_space,
 )
 from vlmtool_core.training.records import CurvePoint
+from vlmtool_core.training.text_scale import fit_logit_scale
 
 Array = NDArray[np.float32]
 
