@@ -65,6 +65,7 @@ def _file(window: MainWindow) -> list[Action]:
             "add",
             has_project,
             toolbar=True,
+            brief=QT_TRANSLATE_NOOP("actions", "Add"),
             separator=True,
         ),
         Action(
@@ -174,6 +175,7 @@ def _model(window: MainWindow) -> list[Action]:
             "predict",
             has_item,
             toolbar=True,
+            brief=QT_TRANSLATE_NOOP("actions", "Ask"),
         ),
         Action(
             "run",
@@ -184,6 +186,7 @@ def _model(window: MainWindow) -> list[Action]:
             "run",
             has_project,
             toolbar=True,
+            brief=QT_TRANSLATE_NOOP("actions", "Run"),
         ),
         Action(
             "accept-next",
@@ -203,6 +206,7 @@ def _model(window: MainWindow) -> list[Action]:
             "train",
             has_project,
             toolbar=True,
+            brief=QT_TRANSLATE_NOOP("actions", "Train"),
         ),
         Action(
             "pull",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from PySide6.QtCore import QCoreApplication, QObject
+from PySide6.QtCore import QCoreApplication, QObject, Qt
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar
+from PySide6.QtWidgets import QMainWindow, QMenu, QToolBar, QToolButton
 
 from vlmtool_desktop import icons
 from vlmtool_desktop.dialogs.help_dialogs import native
@@ -51,7 +51,7 @@ class Action:
     menu : the title of its menu, "" to be in none; the table's order is the menu's order
     shortcuts : the first one is shown
     checked : makes it a switch that shows the session's state
-    toolbar : whether it has a button
+    toolbar : whether it has a button; brief : the word beside its picture, "" for none
     """
 
     id: str
@@ -63,6 +63,7 @@ class Action:
     enabled: State = _always
     checked: State | None = None
     toolbar: bool = False
+    brief: str = ""
     separator: bool = field(default=False)
 
 
@@ -160,6 +161,10 @@ class ActionSet(QObject):
             if previous and (action.menu != previous or action.separator):
                 toolbar.addSeparator()
             toolbar.addAction(self.by_id[action.id])
+            button = toolbar.widgetForAction(self.by_id[action.id])
+            if action.brief and isinstance(button, QToolButton):
+                self.by_id[action.id].setIconText(translate(action.brief))
+                button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             previous = action.menu
 
     def update(self) -> None:

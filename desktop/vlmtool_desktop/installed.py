@@ -47,13 +47,17 @@ class Installed:
         return [pack for pack in self.packs if task in pack.tasks]
 
     def pack_lines(self) -> list[str]:
-        return [f"{p.id} {p.version} · {', '.join(p.tasks)}" for p in self.packs]
+        return [" · ".join([f"{p.id} {p.version}", *_tasks(p)]) for p in self.packs]
 
     def plugin_lines(self) -> list[str]:
         return [
             f"{p.title or p.name}: {p.failure}" if p.failure else f"{p.title} {p.version}"
             for p in self.plugins
         ]
+
+
+def _tasks(pack: PackLine) -> list[str]:
+    return [", ".join(pack.tasks)] if pack.tasks else []
 
 
 def packs_from_json(value: Any) -> tuple[PackLine, ...]:

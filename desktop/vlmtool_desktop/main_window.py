@@ -94,7 +94,7 @@ class MainWindow(QMainWindow):
         item = QSplitter(Qt.Orientation.Vertical)
         item.addWidget(self.labels)
         item.addWidget(self.predictions)
-        item.setSizes([330, 330])
+        item.setSizes([360, 300])
         item.setChildrenCollapsible(False)
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)

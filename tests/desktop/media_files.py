@@ -36,12 +36,15 @@ def write_pictures(folder: Path, count: int, *, size: tuple[int, int] = (160, 12
     return paths
 
 
-def write_series(folder: Path, slices: int = 5, side: int = 64) -> Path:
-    """A CT series: each slice a ramp from -1000 to 1000 HU with a brighter square."""
+def write_series(folder: Path, slices: int = 5, *, base: np.ndarray | None = None) -> Path:
+    """A CT series: each slice `base` (0 to 2000, else a ramp) - 1000 HU, with a brighter square."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     folder.mkdir(parents=True, exist_ok=True)
+    if base is None:
+        base = np.tile(np.linspace(0, 2000, 64), (64, 1))
+    side = len(base)
     study, series = generate_uid(), generate_uid()
     for number in range(slices):
         meta = FileMetaDataset()
@@ -62,7 +65,7 @@ def write_series(folder: Path, slices: int = 5, side: int = 64) -> Path:
         data.RescaleSlope, data.RescaleIntercept = "1", "-1000"
         data.WindowCenter, data.WindowWidth = "0", "2000"
         data.PixelSpacing = [1, 1]
-        values = np.tile(np.linspace(0, 2000, side).astype(np.int16), (side, 1))
+        values = base.astype(np.int16)
         values[10 : 20 + number, 10:20] = 1500
         data.PixelData = values.tobytes()
         data.save_as(folder / f"slice{number}.dcm", enforce_file_format=True)

@@ -295,7 +295,8 @@ class Commands(QObject):
 
     # Models ----------------------------------------------------------------------------------
 
-    def _choices(self) -> RunChoices:
+    def choices(self) -> RunChoices:
+        """What the run dialog can offer now."""
         engine, library = self._window.engine, self._window.library
         listed = tuple(library.model.ids_between(0, library.model.rowCount()))
         return RunChoices(
@@ -318,7 +319,7 @@ class Commands(QObject):
     def _run_dialog(self, *, one_item: bool) -> None:
         if self._session.project is None:
             return
-        request = RunDialog.ask(self._choices(), self._window, one_item=one_item)
+        request = RunDialog.ask(self.choices(), self._window, one_item=one_item)
         if request is not None:
             self._window.engine.run(request)
             if request.item_ids is None or len(request.item_ids) > 1:

@@ -29,6 +29,7 @@ def _connect_project(window: MainWindow) -> None:
     session, project = window.session, window.project
     session.project_changed.connect(window.show_page)
     session.project_changed.connect(lambda: _project_changed(window))
+    session.item_changed.connect(lambda: _clear_status(window))
     session.history_changed.connect(project.read_history)
     project.items_changed.connect(window.library.reload)
     project.item_contents_changed.connect(window.library.refresh)
@@ -45,6 +46,13 @@ def _project_changed(window: MainWindow) -> None:
     window.history.set_entries(())
     if window.session.project is not None:
         window.review.reload()
+        window.library.grid.setFocus()
+
+
+def _clear_status(window: MainWindow) -> None:
+    """What belongs to the picture before."""
+    for label in (window.status.pixel, window.status.window_level, window.status.zoom):
+        label.setText("")
 
 
 def _connect_library(window: MainWindow) -> None:

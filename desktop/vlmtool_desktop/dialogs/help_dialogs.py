@@ -41,7 +41,7 @@ class CheatSheet(QDialog):
     def __init__(self, keys: Keys, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Keys"))
-        self.resize(880, 600)
+        self.resize(900, 690)
         columns = QHBoxLayout()
         columns.setSpacing(28)
         sides = [QVBoxLayout(), QVBoxLayout()]
@@ -67,7 +67,7 @@ class CheatSheet(QDialog):
 
     def _topic(self, topic: str, rows: Sequence[tuple[str, str]]) -> QVBoxLayout:
         grid = QGridLayout()
-        grid.setColumnMinimumWidth(0, 150)
+        grid.setColumnMinimumWidth(0, 165)
         grid.setColumnStretch(1, 1)
         grid.setVerticalSpacing(5)
         for line, (key, text) in enumerate(rows):
@@ -118,6 +118,7 @@ class HelpDialog(QDialog):
         self.browser.setAccessibleName(self.tr("Help page"))
         self.browser.setOpenLinks(False)
         self.browser.anchorClicked.connect(lambda url: self.show_page(url.fileName()))
+        self.pages.ensurePolished()
         for name, title in help_pages():
             item = QListWidgetItem(title)
             item.setData(Qt.ItemDataRole.UserRole, name)

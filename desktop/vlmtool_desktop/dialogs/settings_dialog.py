@@ -36,6 +36,7 @@ class SettingsDialog(QDialog):
             text = QCoreApplication.translate("settings", field.metadata["help"])
             editor.setAccessibleName(text)
             editor.setObjectName(field.name)
+            editor.setMinimumWidth(150)
             self._fields[field.name] = editor
             form.addRow(text, editor)
         buttons = QDialogButtonBox(

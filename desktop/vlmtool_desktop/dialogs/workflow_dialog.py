@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QListWidget,
+    QScrollArea,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -44,10 +45,11 @@ class WorkflowDialog(QDialog):
         self.workflow = workflow
         self.regions: list[Region] = []
         self.setWindowTitle(workflow.title)
-        self.setMinimumWidth(580)
+        self.setMinimumWidth(600)
+        self.resize(640, 700)
         self.inputs = QListWidget()
         self.inputs.setAccessibleName(self.tr("Inputs"))
-        self.inputs.setMaximumHeight(110)
+        self.inputs.setMaximumHeight(76)
         self.fields: dict[str, ParameterField] = {}
         self.region_labels: dict[str, Any] = {}
         self.message = text_label("", "danger", wrap=True)
@@ -73,7 +75,7 @@ class WorkflowDialog(QDialog):
             form.addRow(name, field.widget)
         for spec in self.workflow.regions:
             form.addRow(spec.role.replace("-", " ").capitalize(), self._make_region(spec))
-        layout.addLayout(form)
+        layout.addWidget(_scrolled(form), 1)
         layout.addWidget(self.message)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.run_button = push_button(self.tr("Run"), "run", primary=True)
@@ -222,6 +224,19 @@ class WorkflowResultDialog(QDialog):
         line = row(button, text_label(str(path), "muted"), spacing=10)
         line.addStretch()
         return line
+
+
+def _scrolled(form: QFormLayout) -> QScrollArea:
+    """The form in an area that scrolls, for small screens and long forms."""
+    form.setContentsMargins(0, 0, 8, 0)
+    content = QWidget()
+    content.setObjectName("page")
+    content.setLayout(form)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(content)
+    return area
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> QTableWidget:

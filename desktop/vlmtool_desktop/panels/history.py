@@ -54,7 +54,9 @@ class HistoryPanel(QWidget):
         self.list.clear()
         for entry in self._entries:
             when = entry.at.astimezone().strftime("%H:%M")
-            item = QListWidgetItem(f"{when}  {entry.description}")
+            item = QListWidgetItem(
+                f"{when}  {entry.description[:1].upper()}{entry.description[1:]}"
+            )
             item.setToolTip(f"{entry.author}, {entry.at.astimezone():%Y-%m-%d %H:%M:%S}")
             if entry.undone:
                 font = item.font()

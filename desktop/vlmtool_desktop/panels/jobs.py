@@ -62,13 +62,13 @@ class JobCard(QWidget):
         self.bar.setAccessibleName(self.tr("Progress of {title}").format(title=job.title))
         self.cancel = tool_button(self.tr("Cancel {title}").format(title=job.title), "cancel")
         self.cancel.clicked.connect(lambda: bridge.cancel(job))
-        self.details = push_button(self.tr("Details…"), "info", flat=True)
+        self.details = tool_button(self.tr("Details of {title}").format(title=job.title), "info")
         self.details.clicked.connect(lambda: panel.details_requested.emit(job))
-        head = row(self.title, self.cancel)
+        head = row(self.title, self.cancel, self.details)
         head.setStretch(0, 1)
         body = column(spacing=4)
         body.addLayout(head)
-        for widget in (self.bar, self.state, self.details):
+        for widget in (self.bar, self.state):
             body.addWidget(widget)
         layout = column(frame("card", body, (10, 8, 8, 8)))
         self.setLayout(layout)
@@ -101,8 +101,14 @@ class JobCard(QWidget):
         summary = job.result.get("summary") if isinstance(job.result, dict) else None
         if summary:
             return str(summary)
-        counts = progress_text(job.progress) if job.progress.done else ""
-        return self.tr("Done.") if not counts else self.tr("Done: {counts}").format(counts=counts)
+        progress = job.progress
+        if not progress.done:
+            return self.tr("Done.")
+        text = self.tr("{n} done in {time}").format(
+            n=f"{progress.done:,}", time=duration(progress.elapsed_s)
+        )
+        failed = self.tr("{n} failed").format(n=progress.failed)
+        return f"{text}, {failed}" if progress.failed else f"{text}."
 
 
 class JobsPanel(QWidget):

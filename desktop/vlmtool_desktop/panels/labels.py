@@ -105,7 +105,7 @@ class LabelsPanel(QWidget):
         layout.addLayout(new)
         layout.addLayout(switch)
         layout.addWidget(decided)
-        layout.addWidget(self.annotations, 2)
+        layout.addWidget(self.annotations, 1)
         self.setLayout(layout)
         panel_key(self.labels, Qt.Key.Key_Return, self._label_current)
         panel_key(self.annotations, Qt.Key.Key_Delete, self.delete_selected)

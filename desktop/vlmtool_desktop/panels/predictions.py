@@ -183,7 +183,7 @@ class PredictionsPanel(QWidget):
             _part(b.label, "" if b.score is None else f"{b.score:.0%}", Choice(prediction, box=b))
             for b in outcome.boxes
         ]
-        if outcome.text:
+        if outcome.text and not outcome.lines:
             parts.append(_part(outcome.text, "", Choice(prediction)))
         parts += [
             _part(line.text, "" if line.score is None else f"{line.score:.0%}", Choice(prediction))

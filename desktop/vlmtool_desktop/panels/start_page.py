@@ -47,6 +47,7 @@ class StartPage(QWidget):
         self.pull_button = push_button(self.tr("Get the starter models"), "download", primary=True)
         self.pull_button.clicked.connect(self.pull_requested)
         self._build()
+        self.recent.ensurePolished()
         self.refresh()
         theme().changed.connect(self.refresh)
 
@@ -61,7 +62,6 @@ class StartPage(QWidget):
         )
         head = QHBoxLayout()
         head.addWidget(self._logo)
-        head.addSpacing(10)
         head.addLayout(words)
         head.addStretch()
         body = QHBoxLayout()

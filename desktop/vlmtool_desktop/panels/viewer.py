@@ -58,7 +58,6 @@ class ViewerPanel(QWidget):
     def _build(self) -> None:
         head = row(self.name, self.facts, spacing=12)
         head.addStretch()
-        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.name.setMinimumWidth(40)
         self._build_frames()
         layout = QVBoxLayout(self)
@@ -76,6 +75,7 @@ class ViewerPanel(QWidget):
         self.number.setAccessibleName(self.tr("Frame number"))
         self.number.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.number.setKeyboardTracking(False)
+        self.number.setMinimumWidth(64)
         self.number.valueChanged.connect(lambda value: self._session.set_frame(value - 1))
         back = tool_button(self.tr("Previous frame"), "previous")
         forth = tool_button(self.tr("Next frame"), "next")
