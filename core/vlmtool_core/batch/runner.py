@@ -147,7 +147,8 @@ class _Writer:
         self._hashes = hashes
         self._on_rows = on_rows
         self._meter = ProgressMeter(progress, items)
-        self._meter.flush()
+        if items:
+            self._meter.flush()
         self._rows: list[ResultRow] = []
         self._flushed_at = time.monotonic()
         self.done = 0

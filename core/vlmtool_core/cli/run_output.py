@@ -54,9 +54,9 @@ def check_format(out: Path | None, format_: str | None) -> None:
     UsageError
     """
     if out is not None:
-        _format_for(out, format_)
         if out.is_dir():
             raise UsageError("is a folder, not a file", path=out, field="--out")
+        _format_for(out, format_)
 
 
 def _format_for(out: Path, format_: str | None) -> str:

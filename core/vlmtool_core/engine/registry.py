@@ -6,6 +6,7 @@ There is no if-ladder over model names anywhere; a new family is a new file in `
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -29,6 +30,21 @@ def register_family(name: str) -> Callable[[FamilyClass], FamilyClass]:
     return register
 
 
+def _import_declaring(name: str) -> type[Family] | None:
+    """Import only the module whose source declares the family: the others' libraries take
+    seconds to import. None where there is no source to look into.
+    """
+    for module in pkgutil.iter_modules(families.__path__):
+        full_name = f"{families.__name__}.{module.name}"
+        spec = importlib.util.find_spec(full_name)
+        get_source = getattr(spec.loader, "get_source", None) if spec else None
+        source = get_source(full_name) if get_source else None
+        if source and f'@register_family("{name}")' in source:
+            importlib.import_module(full_name)
+            return _FAMILIES.get(name)
+    return None
+
+
 def _discover() -> dict[str, type[Family]]:
     for module in pkgutil.iter_modules(families.__path__):
         importlib.import_module(f"{families.__name__}.{module.name}")
@@ -42,7 +58,7 @@ def family(name: str) -> type[Family]:
     ------
     PackError : a pack of a family that this version does not have.
     """
-    found = _FAMILIES.get(name) or _discover().get(name)
+    found = _FAMILIES.get(name) or _import_declaring(name) or _discover().get(name)
     if found is None:
         raise PackError(f"no family named {name!r}", remedy="Update vlmtool.", field="family")
     return found
