@@ -59,6 +59,7 @@ class MainWindow(QMainWindow):
         self.engine = EngineController(self.session, self.bridge, self)
         self._make_panels()
         self.viewing = ViewerController(self.session, self.bridge, self.viewer, self)
+        self.viewing.hide_identifying = self.settings.hide_identifying_values
         self.commands = Commands(self)
         self.status = StatusBar(self.bridge)
         self.setStatusBar(self.status)

@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QProgressBar, QStatusBar, QWidget
 
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.job_list import Job
-from vlmtool_desktop.panels.jobs import progress_text
+from vlmtool_desktop.jobs_text import progress_text
 from vlmtool_desktop.widgets.parts import text_label, tool_button
 
 MESSAGE_MS = 8000

@@ -197,6 +197,11 @@ class CanvasView(QWidget):
 
     # Tools -----------------------------------------------------------------------------------
 
+    @property
+    def tool(self) -> CanvasTool:
+        """What the left mouse button does now."""
+        return self._tool
+
     def set_tool(self, tool: CanvasTool) -> None:
         self._tool.cancel(self)
         self._tool = tool

@@ -122,6 +122,7 @@ class Commands(QObject):
             self._bridge.failed.emit(ErrorInfo.from_exception(error))
             return
         self._window.settings = changed
+        self._window.viewing.hide_identifying = changed.hide_identifying_values
         self._window.set_theme(changed.theme)
 
     # Going through the items -----------------------------------------------------------------
@@ -320,10 +321,15 @@ class Commands(QObject):
         if self._session.project is None:
             return
         request = RunDialog.ask(self.choices(), self._window, one_item=one_item)
-        if request is not None:
-            self._window.engine.run(request)
-            if request.item_ids is None or len(request.item_ids) > 1:
-                self._window.show_tab(self._window.jobs)
+        if request is None:
+            return
+        item = self._session.item
+        if one_item and item is not None and request.item_ids == (item,):
+            frame = self._window.viewing.shown_frame
+            self._window.engine.predict(item, frame, request.spec.to_json())
+            return
+        self._window.engine.run(request)
+        self._window.show_tab(self._window.jobs)
 
     def accept_and_go_on(self) -> None:
         if self._session.item is not None:
@@ -371,10 +377,10 @@ class Commands(QObject):
     def show_about(self) -> None:
         AboutDialog(self._window).exec()
 
-    def current_input(self) -> list[Path]:
-        """The file of the current item, as the first input of a workflow."""
+    def current_input(self, accepts: Sequence[MediaKind]) -> list[Path]:
+        """The file of the current item, if a workflow that takes these kinds can use it."""
         detail = self._window.viewing.detail
-        if detail is None or detail.record.kind not in tuple(MediaKind):
+        if detail is None or detail.record.kind not in accepts:
             return []
         return [detail.record.path]
 

@@ -88,14 +88,15 @@ class ProjectController(QObject):
             if self._is_open(project.root):
                 self.items_changed.emit()
                 self.refresh_state()
-            self.said.emit(self._added(result))
+            self.said.emit(self.added_text(result))
 
         self._bridge.request("add", params, title=title, done=done)
 
     def _is_open(self, root: Path) -> bool:
         return self._session.project is not None and self._session.project.root == root
 
-    def _added(self, result: Any) -> str:
+    def added_text(self, result: Any) -> str:
+        """What adding came to, for the status bar."""
         words = [self.tr("Added {n}").format(n=result.get("added", 0))]
         for key, text in (
             ("unchanged", self.tr("{n} were there already")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -70,6 +70,7 @@ class ViewerController(QObject):
         self._reader = FrameReader()
         self._detail: Detail | None = None
         self._loaded: Loaded | None = None
+        self.hide_identifying = False
         self._window: Window | None = None
         self._finding: Finding | None = None
         self._slow = QTimer(self)
@@ -139,7 +140,9 @@ class ViewerController(QObject):
         self._detail = detail
         self.detail_changed.emit(detail)
         if first:
-            self._panel.set_item(detail.record.name, _facts(detail.record))
+            self._panel.set_item(
+                detail.record.name, _facts(detail.record, group=not self.hide_identifying)
+            )
             if detail.record.error is not None:
                 self._show_error(detail.record.error)
                 return
@@ -321,8 +324,8 @@ def _caption(predictions: Sequence[PredictionRecord]) -> str:
     return ""
 
 
-def _facts(record: Any) -> str:
-    """Size, frames and group in a line."""
+def _facts(record: ItemRecord, *, group: bool) -> str:
+    """Size, frames and group in a line; the group of DICOM is the patient's number."""
     parts = []
     if record.width and record.height:
         parts.append(f"{record.width} × {record.height}")
@@ -330,6 +333,6 @@ def _facts(record: Any) -> str:
         parts.append(f"{record.frame_count} frames")
     if record.duration_s:
         parts.append(f"{record.duration_s:.1f} s")
-    if record.group:
-        parts.append(str(record.group))
+    if record.group and group:
+        parts.append(record.group)
     return " · ".join(parts)

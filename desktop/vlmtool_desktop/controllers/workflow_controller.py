@@ -47,7 +47,9 @@ class WorkflowController(QObject):
         """Show the form, with the current item as its first input."""
         if self.dialog is not None:
             self.dialog.close()
-        dialog = WorkflowDialog(workflow, self._window.commands.current_input(), self._window)
+        inputs = self._window.commands.current_input(workflow.accepts)
+        dialog = WorkflowDialog(workflow, inputs, self._window)
+        dialog.help_requested.connect(self._window.commands.show_help)
         dialog.run_requested.connect(
             lambda inputs, values, regions: self._run(workflow, inputs, values, regions)
         )

@@ -133,9 +133,9 @@ class HelpDialog(QDialog):
         self.show_page(page)
 
     def show_page(self, name: str) -> None:
-        """Show the page of this file name, or the first one."""
+        """Show the page of this name, with or without ".md", or the first one."""
         for row in range(self.pages.count()):
-            if self.pages.item(row).data(Qt.ItemDataRole.UserRole) == name:
+            if self.pages.item(row).data(Qt.ItemDataRole.UserRole) in (name, f"{name}.md"):
                 self.pages.setCurrentRow(row)
                 return
         if self.pages.count() and self.pages.currentRow() < 0:

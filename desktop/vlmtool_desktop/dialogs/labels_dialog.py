@@ -63,10 +63,10 @@ class LabelsDialog(QDialog):
 
     def _build(self) -> None:
         add = push_button(self.tr("Add a label"), "add")
-        remove = push_button(self.tr("Remove"), "delete")
+        self.remove_button = push_button(self.tr("Remove"), "delete")
         add.clicked.connect(lambda: self._add(Label("")))
-        remove.clicked.connect(self._remove)
-        line = row(add, remove, self.offered)
+        self.remove_button.clicked.connect(self._remove)
+        line = row(add, self.remove_button, self.offered)
         line.addStretch()
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel

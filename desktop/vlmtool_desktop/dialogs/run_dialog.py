@@ -90,7 +90,7 @@ class RunDialog(QDialog):
         self.frames = QComboBox()
         self.retry = QCheckBox(self.tr("Try failed ones again"))
         self.message = text_label("", "danger", wrap=True)
-        self._items = QButtonGroup(self)
+        self.items = QButtonGroup(self)
         self._build(one_item)
         self.task.currentIndexChanged.connect(lambda _index: self._task_changed())
         self.label_source.currentIndexChanged.connect(lambda _index: self._labels_changed())
@@ -180,7 +180,12 @@ class RunDialog(QDialog):
         offered: list[tuple[str, tuple[int, ...] | None]] = []
         c = self._choices
         if c.current is not None:
-            offered.append((self.tr("The one in the viewer"), (c.current,)))
+            here = (
+                self.tr("The frame in the viewer")
+                if one_item
+                else self.tr("The item in the viewer")
+            )
+            offered.append((here, (c.current,)))
         if len(c.selection) > 1:
             text = self.tr("The {n} selected").format(n=f"{len(c.selection):,}")
             offered.append((text, c.selection))
@@ -197,7 +202,7 @@ class RunDialog(QDialog):
         for number, (text, _ids) in enumerate(offered):
             button = QRadioButton(text)
             button.setChecked(number == default)
-            self._items.addButton(button, number)
+            self.items.addButton(button, number)
             layout.addWidget(button)
         holder.setLayout(layout)
         return holder
@@ -271,7 +276,7 @@ class RunDialog(QDialog):
             threshold=threshold if threshold >= 0 else None,
             frames=self.frames.currentData(),
         )
-        ids: Sequence[int] | None = self._offered[self._items.checkedId()]
+        ids: Sequence[int] | None = self._offered[self.items.checkedId()]
         return RunRequest(
             spec, None if ids is None else tuple(ids), retry_failed=self.retry.isChecked()
         )

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from vlmtool_core.jobs import Progress
 from vlmtool_core.records import ErrorInfo
 from vlmtool_desktop.dialogs.error_dialog import sentence
-from vlmtool_desktop.panels.jobs import progress_text
+from vlmtool_desktop.jobs_text import progress_text
 from vlmtool_desktop.widgets.curves import CurvePlot
 from vlmtool_desktop.widgets.parts import column, push_button, row, set_role, text_label
 
@@ -54,7 +54,7 @@ class TrainDialog(QDialog):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Train on your labels"))
-        self.resize(900, 620)
+        self.resize(1060, 660)
         self.overview = text_label("", wrap=True)
         self.seed = QSpinBox()
         self.plot = CurvePlot()
@@ -99,8 +99,8 @@ class TrainDialog(QDialog):
         right.addLayout(self._version_buttons())
         sides = QHBoxLayout()
         sides.setSpacing(20)
-        sides.addLayout(left, 1)
-        sides.addLayout(right, 1)
+        sides.addLayout(left, 4)
+        sides.addLayout(right, 5)
         close = push_button(self.tr("Close"))
         close.clicked.connect(self.close)
         foot = row(
@@ -133,7 +133,8 @@ class TrainDialog(QDialog):
             table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
             table.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
             header = table.horizontalHeader()
-            header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setStretchLastSection(True)
             header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         self.table.setAccessibleName(self.tr("Old against new"))
         self.versions.setAccessibleName(self.tr("Versions"))
@@ -182,7 +183,7 @@ class TrainDialog(QDialog):
         """The result: both models on the same hold-out, and whether the new one is in use."""
         self.set_running(False)
         self.state.setText(self._summary(report))
-        self.verdict.setText(sentence(str(report["reason"])))
+        self.verdict.setText(str(report["reason"]))
         set_role(self.verdict, "success" if report["activated"] else "warning")
         old, new = report.get("old"), report["new"]
         self._fill(old, new, report.get("comparison"))

@@ -37,6 +37,7 @@ class WorkflowDialog(QDialog):
 
     run_requested = Signal(object, object, object)
     region_wanted = Signal(object)
+    help_requested = Signal(str)
 
     def __init__(
         self, workflow: Workflow, inputs: Sequence[Path], parent: QWidget | None = None
@@ -80,6 +81,10 @@ class WorkflowDialog(QDialog):
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
         self.run_button = push_button(self.tr("Run"), "run", primary=True)
         self.run_button.setDefault(True)
+        if self.workflow.help_page:
+            help_button = push_button(self.tr("Help"), "help")
+            help_button.clicked.connect(lambda: self.help_requested.emit(self.workflow.help_page))
+            buttons.addButton(help_button, QDialogButtonBox.ButtonRole.HelpRole)
         buttons.addButton(self.run_button, QDialogButtonBox.ButtonRole.AcceptRole)
         buttons.accepted.connect(self._run)
         buttons.rejected.connect(self.reject)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QProgressBar, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
-from vlmtool_core.jobs import Progress
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.job_list import Job, JobState
+from vlmtool_desktop.jobs_text import duration, progress_text
 from vlmtool_desktop.widgets.parts import (
     EmptyState,
     as_panel,
@@ -19,33 +19,6 @@ from vlmtool_desktop.widgets.parts import (
     text_label,
     tool_button,
 )
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def progress_text(progress: Progress) -> str:
-    """Count, rate, time left and failures, as far as they are known."""
-    if not progress.done and not progress.elapsed_s:
-        return progress.message or QCoreApplication.translate("jobs", "waiting")
-    total = f" / {progress.total:,}" if progress.total else ""
-    parts = [f"{progress.done:,}{total}"]
-    if progress.rate:
-        parts.append(f"{progress.rate:.1f}/s")
-    if progress.remaining_s is not None and progress.remaining_s >= 1:
-        parts.append(f"{duration(progress.remaining_s)} left")
-    if progress.failed:
-        parts.append(f"{progress.failed} failed")
-    if progress.message:
-        parts.append(progress.message)
-    return " · ".join(parts)
 
 
 class JobCard(QWidget):
