@@ -203,8 +203,8 @@ def _packs() -> Iterator[Check]:
     except VlmtoolError as error:
         yield Check("model packs", State.WARNING, str(error), error.remedy)
         return
-    for pack, error in damaged:
-        yield Check("model packs", State.WARNING, f"{pack}: {error}", error.remedy)
+    for pack, problem in damaged:
+        yield Check("model packs", State.WARNING, f"{pack}: {problem}", problem.remedy)
     starter = [card.id for card in catalogue().values() if "starter" in card.groups]
     missing = [pack for pack in starter if pack not in there]
     if missing:

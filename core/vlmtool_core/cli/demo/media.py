@@ -28,8 +28,13 @@ class DemoMedia:
 
     folder: Path
     photographs: Path
+    dicom: Path
     digits: Path
     labels_csv: Path
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return self.photographs, self.dicom, self.digits
 
 
 def lay_out(folder: Path) -> DemoMedia:
@@ -39,12 +44,12 @@ def lay_out(folder: Path) -> DemoMedia:
     ------
     MissingDependencyError : a package that carries the pictures is not installed.
     """
-    photographs, digits = folder / "photographs", folder / "digits"
-    for subfolder in (photographs, folder / "dicom", digits):
+    photographs, dicom, digits = (folder / name for name in ("photographs", "dicom", "digits"))
+    for subfolder in (photographs, dicom, digits):
         subfolder.mkdir(parents=True, exist_ok=True)
     try:
         _copy_photographs(photographs)
-        _copy_dicom(folder / "dicom")
+        _copy_dicom(dicom)
         rows = _write_digits(digits)
     except ImportError as error:
         raise MissingDependencyError(
@@ -53,7 +58,7 @@ def lay_out(folder: Path) -> DemoMedia:
         ) from error
     labels_csv = folder / "labels.csv"
     write_atomically(labels_csv, _as_csv(rows).encode())
-    return DemoMedia(folder, photographs, digits, labels_csv)
+    return DemoMedia(folder, photographs, dicom, digits, labels_csv)
 
 
 def _copy_photographs(target: Path) -> None:

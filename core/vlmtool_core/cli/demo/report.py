@@ -7,9 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmtool_core.paths import write_atomically
-from vlmtool_core.records import Frame, Outcome
+from vlmtool_core.records import Box, Frame, Outcome
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
 
 PICTURE_SIDE = 360
 
@@ -40,18 +44,26 @@ def draw(frame: Frame, outcomes: Sequence[Outcome], lines: Sequence[str]) -> Pic
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(frame.pixels).convert("RGB")
+    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
     scale = image.width / frame.size[0]
     pen = ImageDraw.Draw(image)
-    width = max(2, image.width // 200)
     for outcome in outcomes:
         for box in outcome.boxes:
-            corners = tuple(value * scale for value in box.xyxy)
-            pen.rectangle(corners, outline=(230, 159, 0), width=width)
+            _outline(pen, _corners(box), scale)
         for line in outcome.lines:
-            quad = [(x * scale, y * scale) for x, y in line.quad]
-            pen.line([*quad, quad[0]], fill=(86, 180, 233), width=width)
-    image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+            _outline(pen, line.quad, scale)
     return Picture(_data_uri(image), tuple(lines))
+
+
+def _corners(box: Box) -> tuple[tuple[float, float], ...]:
+    return (box.x1, box.y1), (box.x2, box.y1), (box.x2, box.y2), (box.x1, box.y2)
+
+
+def _outline(pen: ImageDraw, points: Sequence[tuple[float, float]], scale: float) -> None:
+    """A yellow line on a black one, to be seen on any picture."""
+    closed = [(x * scale, y * scale) for x, y in (*points, points[0])]
+    pen.line(closed, fill=(0, 0, 0), width=5)
+    pen.line(closed, fill=(240, 228, 66), width=2)
 
 
 def _data_uri(image: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,13 @@ from vlmtool_core.cli.demo import learning, workflows
 from vlmtool_core.cli.demo.media import DemoMedia, lay_out
 from vlmtool_core.cli.demo.report import Picture, Section, draw
 from vlmtool_core.engine import Engine, ModelStore
-from vlmtool_core.media import open_media
+from vlmtool_core.hooks.workflow import WorkflowSample
+from vlmtool_core.media import open_media, scan
 from vlmtool_core.project import Project
-from vlmtool_core.records import ItemRef, Label, Outcome, OutcomeStatus, ResultRow, Task
+from vlmtool_core.records import ItemRef, Label, MediaKind, Outcome, OutcomeStatus, ResultRow, Task
 
 STARTER = "starter-vision", "starter-text", "starter-llm", "starter-faces"
+SAMPLE_S = 8.0
 SCENE_LABELS = (
     Label("cat", ("a cat",)),
     Label("astronaut", ("an astronaut in a space suit",)),
@@ -67,7 +69,7 @@ def run_demo(out: Path, *, announce: Callable[[str], None]) -> list[Section]:
     engine = Engine()
     with Project.create(out / "project", name="demo") as project:
         with demo.step("3. Add to a project") as section:
-            _add(project, media, section)
+            _add(project, media, _clips(samples.values()), section)
         pictures = [ref for ref in project.item_refs() if not ref.item.startswith("digits/")]
         for number, (title, spec) in enumerate(_predictions(), start=4):
             with demo.step(f"{number}. {title}") as section:
@@ -88,9 +90,15 @@ def _pull(section: Section) -> None:
         section.rows.append((pack.id, pack.version, pack.licence, tasks, size))
 
 
-def _add(project: Project, media: DemoMedia, section: Section) -> None:
+def _clips(samples: Iterable[WorkflowSample]) -> list[Path]:
+    """The videos that workflows brought to be tried with."""
+    found = scan([path for sample in samples for path in sample.inputs])
+    return [item.path for item in found if item.kind is MediaKind.VIDEO]
+
+
+def _add(project: Project, media: DemoMedia, clips: list[Path], section: Section) -> None:
     with progress_on_stderr("Adding") as progress:
-        report = project.add([media.folder], progress=progress)
+        report = project.add([*media.folders, *clips], progress=progress)
     section.note = f"{report.added} items added, {len(report.unreadable)} unreadable."
     section.columns = "kind", "items"
     for kind, count in sorted(project.info().items.items()):
@@ -99,10 +107,13 @@ def _add(project: Project, media: DemoMedia, section: Section) -> None:
 
 def _predictions() -> list[tuple[str, RunSpec]]:
     return [
-        ("Classify by words, without training", RunSpec(Task.CLASSIFY, labels=SCENE_LABELS)),
-        ("Detect faces", RunSpec(Task.DETECT)),
-        ("Read text", RunSpec(Task.READ)),
-        ("Describe in a sentence", RunSpec(Task.CAPTION)),
+        (
+            "Classify by words, without training",
+            RunSpec(Task.CLASSIFY, labels=SCENE_LABELS, sample_s=SAMPLE_S),
+        ),
+        ("Detect faces", RunSpec(Task.DETECT, sample_s=SAMPLE_S)),
+        ("Read text", RunSpec(Task.READ, sample_s=SAMPLE_S)),
+        ("Describe in a sentence", RunSpec(Task.CAPTION, sample_s=SAMPLE_S)),
     ]
 
 
