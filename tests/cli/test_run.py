@@ -187,6 +187,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_exits_with_130_and_the_run_goes_on(tmp_path: Path, home: Path) -> None:
     folder = _many_pages(tmp_path / "in", 12)
     process = _start(folder)
@@ -225,6 +226,7 @@ def test_kill_9_of_the_command_loses_nothing(tmp_path: Path, home: Path) -> None
     assert cli("run", folder, "--task", "read", "--no-resume").stdout == resumed.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_every_task_with_the_starter_packs(starter_home: Path, tmp_path: Path) -> None:
     from skimage import data

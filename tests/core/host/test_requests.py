@@ -90,9 +90,8 @@ def test_add_run_and_predict(host: Host, project: str, tmp_path: Path) -> None:
     (more / "broken.png").write_bytes(b"")
     added = host.ask("add", project=project, paths=[str(more)], group_by=None)
     assert added["added"] == 1
-    assert [found["name"] for found in added["unreadable"]] == ["more/broken.png"] or added[
-        "unreadable"
-    ][0]["name"].endswith("broken.png")
+    (unreadable,) = added["unreadable"]
+    assert unreadable["name"].endswith("broken.png")
     with Project.open(Path(project)) as opened:
         ids = opened.item_ids()
     predicted = host.ask("predict", project=project, item_id=ids[2], frame=0, spec=READ)
@@ -104,6 +103,7 @@ def test_add_run_and_predict(host: Host, project: str, tmp_path: Path) -> None:
     assert host.progress[-1]["done"] == 2
 
 
+@pytest.mark.slow
 def test_kill_in_a_run_costs_only_that_run(host: Host, project: str) -> None:
     host.send("run", project=project, spec=READ)
     assert host.moved.wait(200)
@@ -159,6 +159,7 @@ def test_a_file_called_torch_in_the_current_folder_is_not_imported(
         assert Host(client).ask("ping")["pid"] == client.pid
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_train_evaluate_and_the_active_version(
     starter_home: Path, host: Host, tmp_path: Path
