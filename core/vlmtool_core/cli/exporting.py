@@ -18,7 +18,12 @@ from vlmtool_core.records import Task
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|RESULTS")
 @click.option(
-    "--format", "format_name", type=click.Choice(FORMATS), default="jsonl", show_default=True
+    "--format",
+    "format_name",
+    type=click.Choice(FORMATS),
+    default="jsonl",
+    show_default=True,
+    help="Format of the file.",
 )
 @click.option(
     "--what",

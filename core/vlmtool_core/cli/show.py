@@ -34,7 +34,13 @@ _TEXT_SHOWN = 60
     type=click.Choice(["labelled", "unlabelled", "unreadable", "predicted"]),
     help="Only these.",
 )
-@click.option("--order", type=click.Choice(["name", "added", "score"]), default="name")
+@click.option(
+    "--order",
+    type=click.Choice(["name", "added", "score"]),
+    default="name",
+    show_default=True,
+    help="By name, by when it was added, or the doubtful first.",
+)
 @click.option("--limit", type=click.IntRange(1), help="At most N items.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every detail.")
 def show(

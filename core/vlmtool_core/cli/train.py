@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT")
-@click.option("--task", type=click.Choice(["classify"]), default="classify", show_default=True)
+@click.option(
+    "--task",
+    type=click.Choice(["classify"]),
+    default="classify",
+    show_default=True,
+    help="What to learn.",
+)
 @click.option(
     "--method",
     type=click.Choice(["probe"]),
