@@ -26,9 +26,11 @@ assert (Path(vlmtool_core.__file__).parent / "store" / "migrations" / "env.py").
 manager = plugin_manager()
 assert not manager.failures, manager.failures
 assert {"medical", "education", "security"} <= set(manager.plugins), manager.plugins
-from PySide6.QtWidgets import QApplication
+from vlmtool_desktop.application import make_application
 from vlmtool_desktop.main_window import MainWindow
-application = QApplication([])
+from vlmtool_desktop.theme import install_theme
+application = make_application()
+install_theme(application, "light")
 window = MainWindow()
 window.show()
 application.processEvents()
