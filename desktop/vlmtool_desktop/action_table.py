@@ -27,6 +27,7 @@ def action_table(window: MainWindow) -> list[Action]:
     """The whole table; keys are unique, which a test proves."""
     return [
         *_file(window),
+        *_program(window),
         *_edit(window),
         *tool_actions(window),
         *view_actions(window),
@@ -75,6 +76,12 @@ def _file(window: MainWindow) -> list[Action]:
             FILE,
             enabled=has_project,
         ),
+    ]
+
+
+def _program(window: MainWindow) -> list[Action]:
+    do = window.commands
+    return [
         Action(
             "close-project",
             QT_TRANSLATE_NOOP("actions", "&Close project"),

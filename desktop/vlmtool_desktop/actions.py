@@ -129,7 +129,7 @@ class ActionSet(QObject):
         made.setObjectName(action.id)
         made.setShortcuts([QKeySequence(s) for s in action.shortcuts])
         made.setCheckable(action.checked is not None)
-        made.triggered.connect(lambda _checked=False, run=action.handler: run())
+        made.triggered.connect(lambda _checked=False, run=action.handler: self._run(run))
         if action.icon:
             made.setIcon(icons.icon(action.icon))
         if action.shortcuts:
@@ -141,6 +141,11 @@ class ActionSet(QObject):
             if action.separator and not menu.isEmpty():
                 menu.addSeparator()
             menu.addAction(made)
+
+    def _run(self, handler: Callable[[], object]) -> None:
+        handler()
+        # A switch has flipped by itself; it must show the session's state, not its own.
+        self.update()
 
     def _menu(self, title: str) -> QMenu:
         if title not in self.menus:

@@ -78,9 +78,11 @@ def packs_from_json(value: Any) -> tuple[PackLine, ...]:
 
 def read_plugins() -> tuple[PluginLine, ...]:
     """Loaded plugins and failures; imports the plugins, so it runs in a thread."""
+    from vlmtool_core.extensions import check_plugins
     from vlmtool_core.hooks.manager import plugin_manager
 
     manager = plugin_manager()
+    check_plugins(manager)
     lines = [
         PluginLine(name, info.title, info.version)
         for name, info in manager.plugins.items()

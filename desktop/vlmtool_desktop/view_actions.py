@@ -69,30 +69,11 @@ def tool_actions(window: MainWindow) -> list[Action]:
 
 
 def view_actions(window: MainWindow) -> list[Action]:
-    canvas, session, do = window.viewer.canvas, window.session, window.commands
+    return [*_zoom_actions(window), *_overlay_actions(window), *_theme_actions(window)]
 
-    def overlay(name: str, text: str, key: tuple[str, ...], which: Overlay) -> Action:
-        return Action(
-            name,
-            text,
-            lambda: session.toggle_overlay(which),
-            VIEW,
-            key,
-            enabled=has_project,
-            checked=lambda s: which in s.overlays,
-            separator=which is Overlay.ANNOTATIONS,
-        )
 
-    def mode(name: str, text: str, *, first: bool = False) -> Action:
-        return Action(
-            f"theme-{name}",
-            text,
-            lambda: window.set_theme(name),
-            VIEW,
-            checked=lambda _session: theme().mode == name,
-            separator=first,
-        )
-
+def _zoom_actions(window: MainWindow) -> list[Action]:
+    canvas = window.viewer.canvas
     return [
         Action(
             "fit",
@@ -141,6 +122,25 @@ def view_actions(window: MainWindow) -> list[Action]:
             has_item,
             toolbar=True,
         ),
+    ]
+
+
+def _overlay_actions(window: MainWindow) -> list[Action]:
+    session = window.session
+
+    def overlay(name: str, text: str, key: tuple[str, ...], which: Overlay) -> Action:
+        return Action(
+            name,
+            text,
+            lambda: session.toggle_overlay(which),
+            VIEW,
+            key,
+            enabled=has_project,
+            checked=lambda s: which in s.overlays,
+            separator=which is Overlay.ANNOTATIONS,
+        )
+
+    return [
         overlay(
             "show-annotations",
             QT_TRANSLATE_NOOP("actions", "Show &annotations"),
@@ -155,13 +155,28 @@ def view_actions(window: MainWindow) -> list[Action]:
         ),
         overlay("show-text", QT_TRANSLATE_NOOP("actions", "Show read &text"), (), Overlay.TEXT),
         overlay("show-caption", QT_TRANSLATE_NOOP("actions", "Show &caption"), (), Overlay.CAPTION),
+    ]
+
+
+def _theme_actions(window: MainWindow) -> list[Action]:
+    def mode(name: str, text: str, *, first: bool = False) -> Action:
+        return Action(
+            f"theme-{name}",
+            text,
+            lambda: window.set_theme(name),
+            VIEW,
+            checked=lambda _session: theme().mode == name,
+            separator=first,
+        )
+
+    return [
         mode("auto", QT_TRANSLATE_NOOP("actions", "Colours of the s&ystem"), first=True),
         mode("light", QT_TRANSLATE_NOOP("actions", "&Light")),
         mode("dark", QT_TRANSLATE_NOOP("actions", "&Dark")),
         Action(
             "full-screen",
             QT_TRANSLATE_NOOP("actions", "F&ull screen"),
-            do.toggle_full_screen,
+            window.commands.toggle_full_screen,
             VIEW,
             ("F11",),
             separator=True,
@@ -170,30 +185,11 @@ def view_actions(window: MainWindow) -> list[Action]:
 
 
 def go_actions(window: MainWindow) -> list[Action]:
+    return [*_item_actions(window), *_frame_actions(window), *_panel_actions(window)]
+
+
+def _item_actions(window: MainWindow) -> list[Action]:
     do = window.commands
-
-    def frames(name: str, text: str, key: str, distance: int) -> Action:
-        return Action(
-            name,
-            text,
-            lambda: window.viewer.step(distance),
-            GO,
-            (key,),
-            enabled=has_frames,
-            separator=distance == -1,
-        )
-
-    def tab(number: int, text: str) -> Action:
-        return Action(
-            f"tab-{number}",
-            text,
-            lambda: window.tabs.setCurrentIndex(number - 1),
-            GO,
-            (f"Alt+{number}",),
-            enabled=has_project,
-            separator=number == 1,
-        )
-
     return [
         Action(
             "previous",
@@ -231,8 +227,6 @@ def go_actions(window: MainWindow) -> list[Action]:
             ("Ctrl+Shift+D",),
             enabled=has_project,
         ),
-        frames("previous-frame", QT_TRANSLATE_NOOP("actions", "Previous &frame"), ",", -1),
-        frames("next-frame", QT_TRANSLATE_NOOP("actions", "Next f&rame"), ".", 1),
         Action(
             "search",
             QT_TRANSLATE_NOOP("actions", "&Search"),
@@ -242,6 +236,40 @@ def go_actions(window: MainWindow) -> list[Action]:
             "search",
             has_project,
         ),
+    ]
+
+
+def _frame_actions(window: MainWindow) -> list[Action]:
+    def frames(name: str, text: str, key: str, distance: int) -> Action:
+        return Action(
+            name,
+            text,
+            lambda: window.viewer.step(distance),
+            GO,
+            (key,),
+            enabled=has_frames,
+            separator=distance == -1,
+        )
+
+    return [
+        frames("previous-frame", QT_TRANSLATE_NOOP("actions", "Previous &frame"), ",", -1),
+        frames("next-frame", QT_TRANSLATE_NOOP("actions", "Next f&rame"), ".", 1),
+    ]
+
+
+def _panel_actions(window: MainWindow) -> list[Action]:
+    def tab(number: int, text: str) -> Action:
+        return Action(
+            f"tab-{number}",
+            text,
+            lambda: window.tabs.setCurrentIndex(number - 1),
+            GO,
+            (f"Alt+{number}",),
+            enabled=has_project,
+            separator=number == 1,
+        )
+
+    return [
         tab(1, QT_TRANSLATE_NOOP("actions", "&Item")),
         tab(2, QT_TRANSLATE_NOOP("actions", "Re&view")),
         tab(3, QT_TRANSLATE_NOOP("actions", "&Jobs")),

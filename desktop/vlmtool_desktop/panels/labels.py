@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, Signal
@@ -27,6 +28,7 @@ KEYS = "123456789"
 _ID = Qt.ItemDataRole.UserRole
 
 
+@lru_cache(maxsize=256)
 def key_chip(text: str, colour: str) -> QIcon:
     """A coloured square with the label's key on it."""
     ratio = 2.0
