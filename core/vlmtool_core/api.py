@@ -1,5 +1,6 @@
 """The public API: the only module of the core that plugins import. Loads neither torch nor Qt."""
 
+from vlmtool_core.contributions import Exporter, MediaReader
 from vlmtool_core.errors import (
     CancelledError,
     DamagedMediaError,
@@ -12,6 +13,7 @@ from vlmtool_core.errors import (
     VlmtoolError,
     WorkflowError,
 )
+from vlmtool_core.formats import AnnotationRow
 from vlmtool_core.hooks.specs import API_VERSION, PluginInfo, hookimpl
 from vlmtool_core.hooks.workflow import (
     Document,
@@ -41,6 +43,7 @@ from vlmtool_core.records import (
     Outcome,
     OutcomeStatus,
     Region,
+    ResultRow,
     Score,
     Task,
     TextLine,
@@ -50,6 +53,7 @@ from vlmtool_core.records import (
 
 __all__ = [
     "API_VERSION",
+    "AnnotationRow",
     "Box",
     "CancelToken",
     "CancelledError",
@@ -57,6 +61,7 @@ __all__ = [
     "Document",
     "EngineLike",
     "ErrorInfo",
+    "Exporter",
     "Finding",
     "FindingStatus",
     "FormatError",
@@ -67,6 +72,7 @@ __all__ = [
     "MediaInfo",
     "MediaKind",
     "MediaNotFoundError",
+    "MediaReader",
     "MediaSource",
     "ModelIdentity",
     "Outcome",
@@ -78,6 +84,7 @@ __all__ = [
     "ProgressMeter",
     "Region",
     "RegionSpec",
+    "ResultRow",
     "Score",
     "StorageError",
     "Task",

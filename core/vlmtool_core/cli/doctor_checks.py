@@ -215,10 +215,11 @@ def _packs() -> Iterator[Check]:
 
 
 def _plugins() -> Iterator[Check]:
+    from vlmtool_core.extensions import check_plugins
     from vlmtool_core.hooks.manager import plugin_manager
 
     manager = plugin_manager()
-    manager.load_contributions()
+    check_plugins(manager)
     yield Check("plugins", State.OK, ", ".join(manager.plugins))
     for failure in manager.failures:
         text = f"{failure.name}: {failure.reason}"

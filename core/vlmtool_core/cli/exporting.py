@@ -9,7 +9,7 @@ import click
 
 from vlmtool_core.cli.console import note
 from vlmtool_core.errors import UsageError
-from vlmtool_core.formats import FORMATS, read_results, write_annotations, write_results
+from vlmtool_core.formats import read_results, write_annotations, write_results
 from vlmtool_core.paths import stream_atomically
 from vlmtool_core.project import Project
 from vlmtool_core.records import Task
@@ -20,10 +20,10 @@ from vlmtool_core.records import Task
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(FORMATS),
+    metavar="NAME",
     default="jsonl",
     show_default=True,
-    help="Format of the file.",
+    help="jsonl, csv, coco, or one of a plugin (see vlmtool-cli plugins).",
 )
 @click.option(
     "--what",
@@ -43,7 +43,7 @@ def export(
     all_runs: bool,
     out: Path | None,
 ) -> None:
-    """Write out annotations or predictions (jsonl, csv, coco).
+    """Write out annotations or predictions.
 
     RESULTS is a jsonl or coco file that `run --out` wrote.
     """
@@ -79,5 +79,5 @@ def _write(pieces: Iterator[str], out: Path | None) -> None:
         for piece in pieces:
             click.echo(piece, nl=False)
         return
-    stream_atomically(out, (piece.encode() for piece in pieces))
+    stream_atomically(out, (piece.encode("utf-8", "backslashreplace") for piece in pieces))
     note(f"Wrote {out}")

@@ -76,6 +76,9 @@ def cli(ctx: click.Context, debug: bool) -> None:
     """Look at many images and decide, with models that learn from your labels. Works offline."""
     ctx.ensure_object(dict)["debug"] = debug
     configure_logging("vlmtool-cli", debug=debug)
+    from vlmtool_core.extensions import connect_plugins
+
+    connect_plugins()
 
 
 def report_error(error: VlmtoolError) -> None:

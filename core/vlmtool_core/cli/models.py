@@ -8,7 +8,7 @@ import click
 
 from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_stderr
 from vlmtool_core.cli.model_versions import history, rollback, use
-from vlmtool_core.engine import Card, ModelStore, Pack, catalogue
+from vlmtool_core.engine import Card, ModelStore, Pack
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
 
@@ -28,7 +28,7 @@ def list_packs(as_json: bool) -> None:
     """List the packs that are installed and those that can be pulled."""
     store = ModelStore()
     installed = {pack.id: pack for pack in store.installed()}
-    missing = [card for name, card in catalogue().items() if name not in installed]
+    missing = [card for name, card in store.cards.items() if name not in installed]
     for name, problem in store.damaged():
         note(f"{name}: {problem}. {problem.remedy}")
     rows = [_pack_values(pack) for pack in installed.values()]
@@ -85,7 +85,7 @@ def remove(pack_id: str) -> None:
 def show(pack_id: str, as_json: bool) -> None:
     """Show the card of a pack: tasks, licence, source and the hashes of its files."""
     store = ModelStore()
-    card = catalogue().get(pack_id)
+    card = store.cards.get(pack_id)
     if card is not None and pack_id not in {pack.id for pack in store.installed()}:
         values = _card_values(card)
     else:

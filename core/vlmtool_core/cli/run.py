@@ -87,8 +87,9 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--format",
         "format_",
-        type=click.Choice(["jsonl", "csv", "coco"]),
-        help="Form of the results; by default from the ending of --out, else jsonl.",
+        metavar="NAME",
+        help="jsonl, csv, coco, or one of a plugin; by default from the ending of --out, "
+        "else jsonl.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
 )

@@ -13,14 +13,13 @@ import click
 from vlmtool_core.batch import RunReport
 from vlmtool_core.cli.console import emit_json, emit_table, note
 from vlmtool_core.errors import UsageError
-from vlmtool_core.formats import result_to_json, write_results
+from vlmtool_core.formats import exporter, format_of_ending, result_to_json, write_results
 from vlmtool_core.paths import stream_atomically
 from vlmtool_core.records import Box, ErrorInfo, Outcome, ResultRow, Score
 
 MOST_FAILURES = 50
 MOST_IN_CELL = 3
 MOST_TEXT = 80
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".json": "coco"}
 
 Rows = Callable[[], Iterable[ResultRow]]
 
@@ -53,14 +52,15 @@ def check_format(out: Path | None, format_: str | None) -> None:
     ------
     UsageError
     """
-    if out is not None:
-        if out.is_dir():
-            raise UsageError("is a folder, not a file", path=out, field="--out")
-        _format_for(out, format_)
+    if out is not None and out.is_dir():
+        raise UsageError("is a folder, not a file", path=out, field="--out")
+    chosen = _format_for(out, format_) if out is not None else format_ or "jsonl"
+    if exporter(chosen).write_results is None:
+        raise UsageError(f"the format {chosen} has no results", field="--format")
 
 
 def _format_for(out: Path, format_: str | None) -> str:
-    found = format_ or _ENDINGS.get(out.suffix.lower())
+    found = format_ or format_of_ending(out.suffix)
     if found is None:
         raise UsageError(
             f"the ending {out.suffix!r} names no format",

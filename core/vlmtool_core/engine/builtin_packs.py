@@ -13,6 +13,7 @@ from vlmtool_core.errors import MissingDependencyError
 from vlmtool_core.records import Task
 
 READ, DETECT, ASK = "rapidocr", "starter-detect", "starter-ask"
+IDS = frozenset({READ, DETECT, ASK})
 
 
 def find(pack_id: str) -> Pack | None:

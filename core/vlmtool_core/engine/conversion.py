@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vlmtool_core.engine.packs import Card
+from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.errors import PackError, PackIntegrityError
 
 Converter = Callable[[Path, Card], None]
@@ -25,6 +23,11 @@ def converter(name: str) -> Callable[[Converter], Converter]:
         return function
 
     return register
+
+
+def knows(name: str) -> bool:
+    """Whether there is a converter of this name."""
+    return name in _CONVERTERS
 
 
 def convert(folder: Path, card: Card) -> None:
@@ -87,7 +90,7 @@ def _gguf_to_safetensors(folder: Path, _card: Card) -> None:
     # Newer transformers keep the blocks packed, which cannot be saved; older ones always unpack.
     quantisation = getattr(transformers, "GgufConfig", None)
     extra = {"quantization_config": quantisation(dequantize=True)} if quantisation else {}
-    with _quiet_transformers():
+    with quiet_transformers(captured=True):
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
         model = transformers.AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.bfloat16, **options, **extra
@@ -95,25 +98,6 @@ def _gguf_to_safetensors(folder: Path, _card: Card) -> None:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     source.unlink()
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    import transformers
-
-    library: Any = transformers.utils.logging
-
-    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
-    library.set_verbosity_error()
-    library.disable_progress_bar()
-    try:
-        # Some of its bars heed no setting.
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        library.set_verbosity(level)
-        if bars:
-            library.enable_progress_bar()
 
 
 @converter("onnx-dynamic-size")

@@ -21,7 +21,6 @@ from vlmtool_core.engine.packs import (
     Card,
     Pack,
     PackFile,
-    catalogue,
     check_id,
     expand,
     hash_file,
@@ -45,14 +44,23 @@ class ModelStore:
     Parameters
     ----------
     root : its folder; the user's own model store when left out
-    cards : the packs that can be pulled; the program's catalogue when left out
+    cards : the packs that can be pulled; the program's and the plugins' when left out
     """
 
     def __init__(
         self, root: Path | None = None, *, cards: Mapping[str, Card] | None = None
     ) -> None:
         self.root = root or paths.models_dir()
-        self._cards = catalogue() if cards is None else cards
+        self._cards = cards
+
+    @property
+    def cards(self) -> Mapping[str, Card]:
+        """The packs that can be pulled, by id."""
+        if self._cards is None:
+            from vlmtool_core.engine.plugin_cards import all_cards
+
+            self._cards = all_cards()
+        return self._cards
 
     def installed(self) -> list[Pack]:
         """All readable packs, newest version of each, ordered by id."""
@@ -138,7 +146,7 @@ class ModelStore:
         PackIntegrityError : a hash is wrong. StorageError : the disk is full or read-only.
         """
         cancel = cancel or CancelToken()
-        cards = expand(ids, self._cards)
+        cards = expand(ids, self.cards)
         self._sweep()
         total = max(1, sum(card.download_bytes for card in cards) // _MEGABYTE)
         meter = ProgressMeter(progress, total)
@@ -236,7 +244,7 @@ class ModelStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _remedy(self, pack_id: str) -> str:
-        card = self._cards.get(pack_id)
+        card = self.cards.get(pack_id)
         if card is None:
             return "Choose one of: vlmtool-cli models list"
         return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"

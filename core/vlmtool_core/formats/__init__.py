@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.formats import coco, csv_format, jsonl
+from vlmtool_core.formats.exporters import (
+    BUILT_IN,
+    exporter,
+    format_of_ending,
+    write_annotations,
+    write_results,
+)
 from vlmtool_core.formats.records import AnnotationRow
 from vlmtool_core.formats.results import result_from_json, result_to_json
 from vlmtool_core.records import ResultRow
 
-FORMATS = ("jsonl", "csv", "coco")
+# What is read back; plugins only add formats to write.
+FORMATS = tuple(BUILT_IN)
 
 __all__ = [
     "FORMATS",
     "AnnotationRow",
+    "exporter",
+    "format_of_ending",
     "read_annotations",
     "read_results",
     "result_from_json",
@@ -28,26 +38,6 @@ __all__ = [
 def _check(name: str) -> None:
     if name not in FORMATS:
         raise UsageError(f"no format {name!r}; there are: {', '.join(FORMATS)}", field="format")
-
-
-def write_results(
-    name: str, rows: Iterable[ResultRow], labels: Sequence[str] = ()
-) -> Iterator[str]:
-    """Results as pieces of text, in order; `labels` fixes COCO's categories."""
-    _check(name)
-    if name == "coco":
-        return coco.write_results(rows, labels)
-    return csv_format.write_results(rows) if name == "csv" else jsonl.write_results(rows)
-
-
-def write_annotations(
-    name: str, rows: Iterable[AnnotationRow], labels: Sequence[str] = ()
-) -> Iterator[str]:
-    """Annotations as pieces of text, in order; `labels` fixes COCO's categories."""
-    _check(name)
-    if name == "coco":
-        return coco.write_annotations(rows, labels)
-    return csv_format.write_annotations(rows) if name == "csv" else jsonl.write_annotations(rows)
 
 
 def read_annotations(name: str, path: Path) -> list[AnnotationRow]:

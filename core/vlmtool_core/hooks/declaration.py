@@ -1,15 +1,18 @@
-"""Checks a workflow's declaration when its plugin is loaded, before a form is made of it."""
+"""Checks what plugins declare when they are loaded, before anything is made of it."""
 
 from __future__ import annotations
 
 import re
 
+from vlmtool_core.contributions import Exporter, MediaReader
 from vlmtool_core.hooks.workflow import Parameter, ParameterKind, RegionSpec, Workflow
+from vlmtool_core.records import MediaKind
 
 SHAPES = ("box", "polygon", "line")
 RESERVED_NAMES = frozenset({"project", "json", "help", "inputs", "debug"})
 
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_EXTENSION = re.compile(r"(\.[a-z0-9]+)+")
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -65,3 +68,48 @@ def _region_problems(region: RegionSpec) -> list[str]:
     if not 0 <= region.minimum <= region.maximum:
         problems.append(f"region {region.role!r}: expected 0 <= minimum <= maximum")
     return problems
+
+
+def reader_problems(reader: object) -> list[str]:
+    """What is wrong with a reader of media, as sentences; empty when it can be used."""
+    if not isinstance(reader, MediaReader):
+        return [f"register_readers gave {type(reader).__name__}, expected MediaReader"]
+    problems = _slug_problems(reader.name)
+    # One text in place of a tuple would be read letter by letter.
+    if not isinstance(reader.extensions, tuple) or not reader.extensions:
+        problems.append("extensions must be a tuple with at least one extension")
+    else:
+        problems += [p for e in reader.extensions for p in _extension_problems(e)]
+    problems += [
+        f"{word} is not callable"
+        for word, value in (("sniff", reader.sniff), ("open", reader.open))
+        if not callable(value)
+    ]
+    if reader.kind not in (MediaKind.IMAGE, MediaKind.DICOM):
+        problems.append(f"kind {reader.kind!r} must be image or dicom")
+    return [f"reader {reader.name}: {problem}" for problem in problems]
+
+
+def exporter_problems(exporter: object) -> list[str]:
+    """What is wrong with a format for export, as sentences; empty when it can be used."""
+    if not isinstance(exporter, Exporter):
+        return [f"register_exporters gave {type(exporter).__name__}, expected Exporter"]
+    problems = _slug_problems(exporter.name) + _extension_problems(exporter.extension)
+    writers = [w for w in (exporter.write_results, exporter.write_annotations) if w is not None]
+    if not writers:
+        problems.append("writes neither results nor annotations")
+    elif not all(callable(writer) for writer in writers):
+        problems.append("a writer is not callable")
+    return [f"exporter {exporter.name}: {problem}" for problem in problems]
+
+
+def _slug_problems(name: object) -> list[str]:
+    if isinstance(name, str) and _SLUG.fullmatch(name):
+        return []
+    return [f"name {name!r} must be lower-case words joined by hyphens"]
+
+
+def _extension_problems(extension: object) -> list[str]:
+    if isinstance(extension, str) and _EXTENSION.fullmatch(extension):
+        return []
+    return [f"extension {extension!r} must be like '.abc', in lower case"]

@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
+from vlmtool_core.contributions import Exporter, MediaReader
 from vlmtool_core.errors import PluginError, RecordNotFoundError
 from vlmtool_core.hooks import builtin, specs
-from vlmtool_core.hooks.declaration import declaration_problems
+from vlmtool_core.hooks.declaration import (
+    declaration_problems,
+    exporter_problems,
+    reader_problems,
+)
 from vlmtool_core.hooks.specs import API_VERSION, NAMESPACE, PluginInfo
 from vlmtool_core.hooks.workflow import Workflow
 from vlmtool_core.records import LabelSet, WindowPreset
@@ -94,6 +99,10 @@ class PluginManager:
         self.plugins[name] = info
         self._collected.clear()
 
+    def reject(self, name: str, problem: str) -> None:
+        """List a contribution of plugin `name` that cannot be used; the rest of it stays."""
+        self._fail(name, PluginError(problem))
+
     def _fail(self, name: str, error: BaseException, distribution: str = "") -> None:
         reason = f"{type(error).__name__}: {error}"
         failure = PluginFailure(name, distribution, reason)
@@ -130,13 +139,31 @@ class PluginManager:
         return tuple(preset for preset in presets if unit and preset.unit == unit)
 
     def prompts(self) -> Mapping[str, str]:
+        """Text by name; the first of each name."""
+        return {name: text for name, (_, text) in self._named_prompts().items()}
+
+    def _named_prompts(self) -> dict[str, tuple[str, str]]:
         def pairs(given: Mapping[str, str]) -> list[tuple[str, str]]:
-            return [(str(name), str(text)) for name, text in given.items()]
+            for text in (*given.keys(), *given.values()):
+                if not isinstance(text, str) or not text.strip():
+                    raise PluginError(f"expected names and texts of prompts, got {text!r}")
+            return list(given.items())
 
-        return dict(pair for _, pair in self._collect("register_prompts", pairs))
+        found: dict[str, tuple[str, str]] = {}
+        for plugin, (name, text) in self._collect("register_prompts", pairs):
+            if name in found:
+                self.reject(plugin, f"there is already a prompt {name!r}")
+                continue
+            found[name] = (plugin, text)
+        return found
 
-    def model_cards(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(c for _, c in self._collect("register_model_cards", _mappings))
+    def prompts_by_plugin(self) -> tuple[tuple[str, str], ...]:
+        """(plugin, name of the prompt)."""
+        return tuple((plugin, name) for name, (plugin, _) in self._named_prompts().items())
+
+    def model_cards(self) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        """(plugin, card as it was given); `engine.plugin_cards` checks what is in it."""
+        return self._collect("register_model_cards", _mappings)
 
     def workflows(self) -> tuple[Workflow, ...]:
         """The workflows whose declaration is sound, the first one of each key."""
@@ -150,7 +177,7 @@ class PluginManager:
             if not problems and workflow.key in workflows:
                 problems = [f"there is already a workflow {workflow.key}"]
             if problems:
-                self._fail(name, PluginError("; ".join(problems)))
+                self.reject(name, "; ".join(problems))
                 continue
             info = self.plugins[name]
             completed = dataclasses.replace(
@@ -180,7 +207,7 @@ class PluginManager:
         return tuple(c for _, c in self._collect("register_commands", _all_of(click.Command)))
 
     def load_contributions(self) -> None:
-        """Call every hook of every plugin, so that `failures` is complete."""
+        """Call every hook of every plugin; `extensions.check_plugins` also uses what they gave."""
         for collect in (
             self.label_sets,
             self.prompts,
@@ -192,11 +219,28 @@ class PluginManager:
         ):
             collect()
 
-    def readers(self) -> tuple[Any, ...]:
-        return tuple(r for _, r in self._collect("register_readers", list))
+    def readers(self) -> tuple[tuple[str, MediaReader], ...]:
+        """(plugin, reader), the first of each name."""
+        return self._named("register_readers", "reader", reader_problems)
 
-    def exporters(self) -> tuple[Any, ...]:
-        return tuple(e for _, e in self._collect("register_exporters", list))
+    def exporters(self) -> tuple[tuple[str, Exporter], ...]:
+        """(plugin, format for export), the first of each name."""
+        return self._named("register_exporters", "exporter", exporter_problems)
+
+    def _named(
+        self, hook: str, word: str, problems_of: Callable[[object], list[str]]
+    ) -> tuple[tuple[str, Any], ...]:
+        """The sound contributions to `hook`; those that are not are listed as failures."""
+        found: dict[str, tuple[str, Any]] = {}
+        for plugin, given in self._collect(hook, list):
+            problems = problems_of(given)
+            if not problems and given.name in found:
+                problems = [f"there is already a {word} {given.name}"]
+            if problems:
+                self.reject(plugin, "; ".join(problems))
+                continue
+            found[given.name] = (plugin, given)
+        return tuple(found.values())
 
 
 def _mappings(given: Iterable[Any]) -> list[Mapping[str, Any]]:

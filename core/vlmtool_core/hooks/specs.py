@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from vlmtool_core.contributions import Exporter, MediaReader
 from vlmtool_core.hooks.workflow import Workflow
 from vlmtool_core.records import LabelSet, WindowPreset
 
@@ -43,8 +44,8 @@ def plugin_info() -> PluginInfo | None:
 
 
 @hookspec
-def register_readers() -> Iterable[Any]:
-    """Readers for further kinds of media (`vlmtool_core.api.MediaReader`)."""
+def register_readers() -> Iterable[MediaReader]:
+    """Readers for further kinds of files."""
     return ()
 
 
@@ -56,13 +57,19 @@ def register_label_sets() -> Iterable[LabelSet]:
 
 @hookspec
 def register_prompts() -> Mapping[str, str]:
-    """Named prompts for caption and ask."""
+    """Named prompts: what `--prompt NAME` (caption) and `--question NAME` (ask) stand for."""
     return {}
 
 
 @hookspec
 def register_model_cards() -> Iterable[Mapping[str, Any]]:
-    """Entries for the model catalogue."""
+    """Entries for the model catalogue, with the fields of the program's own cards.
+
+    A card names a pinned wheel with the SHA-256 of every file, and a family and a converter of
+    the program: id, title, version, family, tasks, licence, input, download_bytes,
+    installed_bytes, converter, groups?, options?, source {kind "wheel", distribution, version,
+    sha256, licence_files, files [{path, name, sha256}]}.
+    """
     return ()
 
 
@@ -73,8 +80,8 @@ def register_workflows() -> Iterable[Workflow]:
 
 
 @hookspec
-def register_exporters() -> Iterable[Any]:
-    """Formats for export (`vlmtool_core.api.Exporter`)."""
+def register_exporters() -> Iterable[Exporter]:
+    """Formats to write results and annotations in."""
     return ()
 
 

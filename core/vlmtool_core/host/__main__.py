@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 
+from vlmtool_core.extensions import connect_plugins
 from vlmtool_core.host.requests import QUICK, handlers
 from vlmtool_core.host.server import HostServer
 from vlmtool_core.log import configure_logging
@@ -21,6 +22,7 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     configure_logging("vlmtool-host")
+    connect_plugins()
     HostServer(reader, writer, handlers(), quick=QUICK).serve()
     logging.shutdown()
     sys.stderr.flush()

@@ -8,11 +8,12 @@ from pathlib import Path
 from vlmtool_core.errors import MediaNotFoundError, UnsupportedMediaError
 from vlmtool_core.media.base import MediaSource
 from vlmtool_core.media.budget import check_file
-from vlmtool_core.media.sniffing import VIDEO_EXTENSIONS, Signature, read_head, sniff
+from vlmtool_core.media.readers import PluginReader, identify
+from vlmtool_core.media.sniffing import Signature
 
 
 def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
-    """Open a picture, a DICOM object or series, or a video.
+    """Open a picture, a DICOM object or series, a video, or what a plugin reads.
 
     path : a file, or a folder that holds one DICOM series
     files : the slices of a DICOM series, in order; `path` is then the item they make up
@@ -30,10 +31,8 @@ def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
     if path.is_dir():
         return _open_folder(path)
     check_file(path)
-    signature = sniff(read_head(path))
-    if signature is Signature.NONE and path.suffix.lower() in VIDEO_EXTENSIONS:
-        signature = Signature.VIDEO
-    return _open_file(path, signature)
+    found = identify(path)
+    return found.open(path) if isinstance(found, PluginReader) else _open_file(path, found)
 
 
 def _open_file(path: Path, signature: Signature) -> MediaSource:

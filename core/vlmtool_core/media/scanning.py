@@ -11,14 +11,8 @@ from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_p
 from vlmtool_core.media.base import Discovered
 from vlmtool_core.media.budget import check_file
 from vlmtool_core.media.opening import open_media
-from vlmtool_core.media.sniffing import (
-    MEDIA_EXTENSIONS,
-    VIDEO_EXTENSIONS,
-    Signature,
-    is_foreign,
-    read_head,
-    sniff,
-)
+from vlmtool_core.media.readers import PluginReader, claims_media, identify
+from vlmtool_core.media.sniffing import Signature
 from vlmtool_core.records import ErrorInfo, MediaKind, natural_key
 
 
@@ -108,28 +102,25 @@ def _scan_folder(
             items.append((file, Discovered(file, _name(file, base), None, error=signature)))
         elif signature is Signature.DICOM:
             dicom.append(file)
-        elif not is_foreign(file, signature):
+        elif signature is not Signature.NONE or claims_media(file):
             items.append((file, _probe(file, base)))
     items += _scan_dicom(folder, dicom, base, cancel)
     for _, item in sorted(items, key=lambda pair: natural_key(str(pair[0]))):
         yield item
 
 
-def _signature(file: Path) -> Signature | ErrorInfo:
+def _signature(file: Path) -> Signature | PluginReader | ErrorInfo:
     """What the file is; an error only if it claims by its name to be media, or is unreadable."""
     if file.is_dir():
         unreadable = MediaNotFoundError("Permission denied: the folder cannot be read", path=file)
         return ErrorInfo.from_exception(unreadable)
-    claims = file.suffix.lower() in MEDIA_EXTENSIONS
     try:
         check_file(file)
-        signature = sniff(read_head(file))
+        return identify(file)
     except MediaError as error:
         unknowable = isinstance(error, MediaNotFoundError) and not file.suffix
-        return ErrorInfo.from_exception(error) if claims or unknowable else Signature.NONE
-    if signature is Signature.NONE and file.suffix.lower() in VIDEO_EXTENSIONS:
-        return Signature.VIDEO
-    return signature
+        tell = unknowable or claims_media(file)
+        return ErrorInfo.from_exception(error) if tell else Signature.NONE
 
 
 def _probe(file: Path, base: Path) -> Discovered:

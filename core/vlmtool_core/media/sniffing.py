@@ -182,8 +182,3 @@ def _is_bare_dicom(head: bytes) -> bool:
         if head[4:6] in _VRS or length <= 256:
             return True
     return False
-
-
-def is_foreign(path: Path, signature: Signature) -> bool:
-    """Neither the content nor the extension claims to be a picture, DICOM or video."""
-    return signature is Signature.NONE and path.suffix.lower() not in MEDIA_EXTENSIONS
