@@ -1,7 +1,7 @@
-"""`python -m tests.desktop.screenshot_tour OUTDIR`: real pictures of the real window.
+"""`python -m tests.desktop.screenshot_tour OUTDIR [--all]`: real pictures of the real window.
 
-Makes a project of photographs that scikit-image carries, runs the starter models on it, and
-writes what the window shows as PNG at 1366 x 768.
+Writes those that the documentation shows, with `--all` those of every dialog too, as PNG at
+1366 x 768. The project is of photographs that scikit-image carries; the models are the starter's.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from vlmtool_desktop.theme import install_theme
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 240
+FOR_DOCUMENTATION = ("main-light", "main-dark", "dicom", "train", "review", "start")
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "page", "retina", "rocket")
 LABELS = LabelSet(
     "demo",
@@ -83,7 +84,10 @@ def make_project(root: Path, media: Path) -> None:
 class Tour:
     """Drives the window and photographs it."""
 
-    def __init__(self, application: QApplication, out: Path, root: Path) -> None:
+    def __init__(
+        self, application: QApplication, out: Path, root: Path, *, everything: bool
+    ) -> None:
+        self.everything = everything
         self.application = application
         self.out = out
         self.root = root
@@ -108,6 +112,8 @@ class Tour:
             time.sleep(0.01)
 
     def shoot(self, name: str, widget: QWidget | None = None) -> None:
+        if not self.everything and name not in FOR_DOCUMENTATION:
+            return
         self.settle()
         path = self.out / f"{name}.png"
         (widget or self.window).grab().save(str(path))
@@ -154,19 +160,20 @@ class Tour:
         dialog.close()
 
 
-def tour(out: Path, home: Path) -> None:
+def tour(out: Path, home: Path, *, everything: bool) -> None:
     application = make_application()
     install_theme(application, "light")
     root = home / "Demo"
     make_project(root, home / "media")
-    trip = Tour(application, out, root)
+    trip = Tour(application, out, root, everything=everything)
     window = trip.window
     trip.wait(lambda: window.engine.installed.packs, "models")
     window.commands.open_root(root)
     trip.wait(lambda: window.library.model.rowCount() > 0, "library")
     trip.wait(lambda: window.viewer.canvas.has_picture, "picture")
     _main(trip)
-    _dialogs(trip)
+    if trip.everything:
+        _dialogs(trip)
     _train(trip)
     _review(trip)
     window.commands.close_project()
@@ -184,7 +191,7 @@ def _main(trip: Tour) -> None:
     trip.run(Task.READ, "page.png")
     item = trip.show_item("astronaut.png")
     window.project.write(
-        lambda p: p.add_box(item, 0, Box(284, 104, 402, 276, "rocket")), item_ids=(item,)
+        lambda p: p.add_box(item, 0, Box(346, 2, 466, 300, "rocket")), item_ids=(item,)
     )
     trip.wait(lambda: len(window.viewer.canvas.shapes) >= 1, "box")
     trip.shoot("main-light")
@@ -277,7 +284,8 @@ def _review(trip: Tour) -> None:
 
 
 def main() -> int:
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots").absolute()
+    arguments = [argument for argument in sys.argv[1:] if argument != "--all"]
+    out = Path(arguments[0] if arguments else "screenshots").absolute()
     out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -287,7 +295,7 @@ def main() -> int:
         if models.is_dir():
             (home / "models").symlink_to(models.absolute())
         os.environ["VLMTOOL_HOME"] = str(home)
-        tour(out, home)
+        tour(out, home, everything="--all" in sys.argv)
     return 0
 
 

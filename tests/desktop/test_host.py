@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 from tests.desktop import media_files
 from tests.desktop.conftest import Opened
@@ -31,6 +31,9 @@ def drop(opened: Opened, paths: list[Path]) -> None:
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     copy, left = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton
     none = Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(50, 50), copy, data, left, none)
+    QApplication.sendEvent(opened.window, enter)
+    assert enter.isAccepted()
     QApplication.sendEvent(opened.window, QDropEvent(QPointF(50, 50), copy, data, left, none))
 
 
@@ -158,6 +161,11 @@ def test_run_review_train_and_run_again(
     assert not on_project.errors
     on_project.wait(lambda: top_decision(on_project) == "accepted")
     assert on_project.stored(lambda p: p.item(first).labels) != ()
+
+    second = on_project.show_item(1)
+    window.engine.predict(second, 0, RunSpec(Task.CLASSIFY).to_json())
+    assert wait_for_job(on_project, TRAIN_MS).state is JobState.DONE
+    on_project.wait(lambda: top_decision(on_project) == "open")
 
     def label(project: Project) -> int:
         records = [r for r in project.items() if r.error is None]

@@ -176,8 +176,10 @@ class EngineController(QObject):
 
     def read_versions(self) -> None:
         """Read the model versions of the project."""
-        self.versions = ()
-        if self._session.project is not None:
+        if self._session.project is None:
+            self._bridge.drop("versions")
+            self._take_versions(())
+        else:
             self._bridge.project(_versions, self._take_versions, lane="versions")
 
     def _take_versions(self, versions: tuple[ModelVersion, ...]) -> None:
