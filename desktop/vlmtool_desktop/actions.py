@@ -81,6 +81,7 @@ GESTURES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Space + drag", QT_TRANSLATE_NOOP("actions", "Move the picture (also middle button)")),
         ("Shift + wheel", QT_TRANSLATE_NOOP("actions", "Move sideways")),
         ("Right drag", QT_TRANSLATE_NOOP("actions", "DICOM window: across width, up level")),
+        ("Ctrl+1 … Ctrl+9", QT_TRANSLATE_NOOP("actions", "Named DICOM window (View menu)")),
         ("← →", QT_TRANSLATE_NOOP("actions", "Frame before, next frame (Shift: ten)")),
         ("Arrows", QT_TRANSLATE_NOOP("actions", "Move the selected box (Ctrl: ten pixels)")),
         ("Shift + arrows", QT_TRANSLATE_NOOP("actions", "Resize the selected box")),

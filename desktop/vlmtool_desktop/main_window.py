@@ -40,6 +40,7 @@ from vlmtool_desktop.panels.viewer import ViewerPanel
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.status import StatusBar
 from vlmtool_desktop.theme import theme
+from vlmtool_desktop.window_menu import WindowMenu
 
 START, WORK = 0, 1
 
@@ -65,6 +66,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
         self._lay_out()
         self.actions_ = ActionSet(self, self.session, action_table(self))
+        self.window_menu = WindowMenu(self)
         self.toolbar = self._make_toolbar()
         self.training = TrainingController(self)
         self.workflows = WorkflowController(self)

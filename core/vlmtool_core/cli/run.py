@@ -13,7 +13,13 @@ from vlmtool_core.batch import RunReport, RunSpec
 from vlmtool_core.cli.console import progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.run_labels import labels_given, labels_of_set
-from vlmtool_core.cli.run_output import check_format, emit_results, note_report
+from vlmtool_core.cli.run_output import (
+    check_format,
+    emit_results,
+    note_report,
+    note_unused_prompt,
+)
+from vlmtool_core.cli.run_prompts import prompt_and_question
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback
 from vlmtool_core.records import ItemRef, LabelSet, ResultRow, Task
@@ -59,7 +65,12 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Exactly one label holds for a picture, or any number of them.",
     ),
     click.option("--question", help="What to ask of each picture (task ask)."),
-    click.option("--prompt", help="How to describe (task caption), for models that take it."),
+    click.option(
+        "--prompt",
+        metavar="TEXT|NAME",
+        help="How to describe (task caption), for models that follow it; the question of task "
+        "ask. A text, or the name of a prompt that `vlmtool-cli plugins` lists.",
+    ),
     click.option("--model", help="A model pack's id; in a project also v1, v2, ... or active."),
     click.option("--threshold", type=float, help="Least score of a label or box, 0 to 1."),
     click.option(
@@ -136,6 +147,8 @@ def run(
             raise CancelledError("stopped; the frames that are done are kept")
         emit_results(finished.report, finished.rows, out=out, format_=format_, as_json=as_json)
         note_report(finished.report)
+        if spec.prompt is not None:
+            note_unused_prompt(finished.rows())
     finally:
         if project is not None:
             project.close()
@@ -156,6 +169,7 @@ def _spec(values: dict[str, Any], project: Project | None) -> RunSpec:
     labels = _labels(values, known)
     if labels is not None and task not in (Task.CLASSIFY, Task.DETECT):
         raise UsageError(f"labels have no meaning for {task}", field="--labels")
+    prompt, question = prompt_and_question(task, values["prompt"], values["question"])
     exclusive = values["exclusive"]
     if exclusive is None:
         exclusive = labels.exclusive if labels is not None else True
@@ -164,8 +178,8 @@ def _spec(values: dict[str, Any], project: Project | None) -> RunSpec:
         model=values["model"],
         labels=labels.labels if labels is not None else (),
         exclusive=exclusive,
-        question=values["question"],
-        prompt=values["prompt"],
+        question=question,
+        prompt=prompt,
         threshold=values["threshold"],
         frames=values["frames"],
         sample_s=values["sample_s"],

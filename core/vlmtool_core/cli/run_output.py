@@ -95,6 +95,12 @@ def _emit_table(rows: Iterable[ResultRow]) -> None:
     emit_table(model, ("item", "frame", "outcome", "result"), lines)
 
 
+def note_unused_prompt(rows: Iterable[ResultRow]) -> None:
+    """Say so when the model went by its own way of describing; each result tells it too."""
+    if any(row.outcome.provenance.get("prompt_used") is False for row in rows):
+        note("The model cannot follow a prompt: it was not used.")
+
+
 def in_words(outcome: Outcome) -> str:
     """An outcome in one line for a person."""
     if outcome.error is not None:

@@ -27,9 +27,15 @@ def all_cards(manager: PluginManager | None = None) -> dict[str, Card]:
 
     A card that cannot be used is listed as a failure of its plugin.
     """
-    manager = manager or plugin_manager()
+    found = cards_by_plugin(manager or plugin_manager())
+    return {**catalogue(), **{card.id: card for _, card in found}}
+
+
+def cards_by_plugin(manager: PluginManager) -> tuple[tuple[str, Card], ...]:
+    """The sound cards of plugins, each with the name of its plugin; see `all_cards`."""
     cards = dict(catalogue())
     own = {*cards, *builtin_packs.IDS, *(g for card in cards.values() for g in card.groups)}
+    found = []
     for plugin, given in manager.model_cards():
         name = given.get("id")
         try:
@@ -39,7 +45,8 @@ def all_cards(manager: PluginManager | None = None) -> dict[str, Card]:
             manager.reject(plugin, f"model card {name!r}: {error}")
         else:
             cards[card.id] = card
-    return cards
+            found.append((plugin, card))
+    return tuple(found)
 
 
 def _check_names(card: Card, own: set[str], cards: Mapping[str, Card]) -> None:
@@ -47,7 +54,7 @@ def _check_names(card: Card, own: set[str], cards: Mapping[str, Card]) -> None:
     if taken:
         raise FormatError(f"{', '.join(taken)}: these names are the program's own", field="id")
     names = {*cards, *(group for other in cards.values() for group in other.groups)}
-    if card.id in names or (card.groups and not set(card.groups).isdisjoint(cards)):
+    if card.id in names or not cards.keys().isdisjoint(card.groups):
         raise FormatError("there is already a pack or group of this name", field="id")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from vlmtool_core.contributions import Exporter, MediaReader
 from vlmtool_core.hooks.workflow import Parameter, ParameterKind, RegionSpec, Workflow
-from vlmtool_core.records import MediaKind
+from vlmtool_core.records import MediaKind, WindowPreset
 
 SHAPES = ("box", "polygon", "line")
 RESERVED_NAMES = frozenset({"project", "json", "help", "inputs", "debug"})
@@ -68,6 +69,24 @@ def _region_problems(region: RegionSpec) -> list[str]:
     if not 0 <= region.minimum <= region.maximum:
         problems.append(f"region {region.role!r}: expected 0 <= minimum <= maximum")
     return problems
+
+
+def window_problems(windows: object) -> list[str]:
+    """What is wrong with a plugin's named windows, as sentences; empty when they can be used."""
+    if not isinstance(windows, tuple) or not all(isinstance(w, WindowPreset) for w in windows):
+        return ["windows must be a tuple of WindowPreset"]
+    return [
+        f"window {w.name!r} must have a name, a unit, a center and a width above 0"
+        for w in windows
+        if not (
+            isinstance(w.name, str)
+            and isinstance(w.unit, str)
+            and w.name.strip()
+            and w.unit.strip()
+            and all(isinstance(v, int | float) and math.isfinite(v) for v in (w.center, w.width))
+            and w.width > 0
+        )
+    ]
 
 
 def reader_problems(reader: object) -> list[str]:

@@ -24,6 +24,7 @@ from vlmtool_core.hooks.declaration import (
     declaration_problems,
     exporter_problems,
     reader_problems,
+    window_problems,
 )
 from vlmtool_core.hooks.specs import API_VERSION, NAMESPACE, PluginInfo
 from vlmtool_core.hooks.workflow import Workflow
@@ -88,6 +89,8 @@ class PluginManager:
                 f"made for plugin contract {info.api_version}, this program speaks {API_VERSION}",
                 path=distribution or name,
             )
+        if problems := window_problems(info.windows):
+            raise PluginError("; ".join(problems), path=distribution or name)
         try:
             self._pluggy.register(plugin, name)
         except pluggy.PluginValidationError as error:

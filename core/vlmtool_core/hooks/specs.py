@@ -57,7 +57,7 @@ def register_label_sets() -> Iterable[LabelSet]:
 
 @hookspec
 def register_prompts() -> Mapping[str, str]:
-    """Named prompts: what `--prompt NAME` (caption) and `--question NAME` (ask) stand for."""
+    """Named prompts: what `run --prompt NAME` and `--question NAME` stand for."""
     return {}
 
 
