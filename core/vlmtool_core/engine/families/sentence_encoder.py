@@ -9,6 +9,7 @@ import torch
 
 from vlmtool_core.engine.family import Family, Surroundings
 from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.engine.registry import register_family
 
 _BATCH = 64
@@ -22,10 +23,11 @@ class SentenceEncoder(Family):
         super().__init__(pack, surroundings)
         from transformers import AutoModel, AutoTokenizer
 
-        self._tokenizer = AutoTokenizer.from_pretrained(pack.location, local_files_only=True)
-        model = AutoModel.from_pretrained(
-            pack.location, local_files_only=True, use_safetensors=True, dtype=torch.float32
-        )
+        with quiet_transformers():
+            self._tokenizer = AutoTokenizer.from_pretrained(pack.location, local_files_only=True)
+            model = AutoModel.from_pretrained(
+                pack.location, local_files_only=True, use_safetensors=True, dtype=torch.float32
+            )
         self._model = model.eval().to(self.device)
         self._max_tokens = int(pack.options.get("max_tokens", 256))
 

@@ -9,6 +9,7 @@ import torch
 
 from vlmtool_core.engine.family import Family, Surroundings
 from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.records import Frame, Json
 
 _STEPS = ("size", "crop_size", "do_center_crop", "resample", "image_mean", "image_std")
@@ -25,11 +26,12 @@ class TransformersFamily(Family):
 
         local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         processors: Any = transformers.AutoImageProcessor
-        self._processor = processors.from_pretrained(pack.location, **local)
         loader: Any = getattr(transformers, self.auto_class)
-        model: Any = loader.from_pretrained(
-            pack.location, use_safetensors=True, dtype=torch.float32, **local
-        )
+        with quiet_transformers():
+            self._processor = processors.from_pretrained(pack.location, **local)
+            model: Any = loader.from_pretrained(
+                pack.location, use_safetensors=True, dtype=torch.float32, **local
+            )
         self._model = model.eval().to(self.device)
 
     def _pixels(self, frames: Sequence[Frame]) -> torch.Tensor:

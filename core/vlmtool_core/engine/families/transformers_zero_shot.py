@@ -12,6 +12,7 @@ import torch
 from vlmtool_core.engine.families.transformers_base import TransformersFamily, pooled
 from vlmtool_core.engine.family import Surroundings
 from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import embedding_outcome, ranked_outcome
 from vlmtool_core.engine.text_space import cached_texts, label_embeddings, normalise
@@ -37,9 +38,10 @@ class TransformersZeroShot(TransformersFamily):
         super().__init__(pack, surroundings)
         from transformers import AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(
-            pack.location, local_files_only=True, trust_remote_code=False
-        )
+        with quiet_transformers():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                pack.location, local_files_only=True, trust_remote_code=False
+            )
         self._has_bias = hasattr(self._model, "logit_bias")
 
     def classify(
