@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FACES, VISION, TEXT = "starter-faces", "starter-vision", "starter-text"
 PARTS = (VISION, TEXT, FACES, READ)
 
-_LEAST_CLASS = 0.3
+# What becomes evidence: a class by its probability, an everyday word by how far it stands out.
+_LEAST_CLASS = 0.15
 _LEAST_COMMON = 0.8
 _LEAST_TEXT = 0.7
 _MOST_TAGS = 3
@@ -45,7 +46,8 @@ class Known:
     """The evidence of one frame, by kind.
 
     facts : words of the header by name (`modality`: "CT", `body_part`: "chest")
-    tags : best first; faces : best first; lines : in reading order
+    tags : best first, each scored by the probability of the classes that are kinds of it; weak
+        ones too. faces : best first; lines : in reading order
     """
 
     facts: dict[str, str]
@@ -119,16 +121,21 @@ def _tags(surroundings: Surroundings, frames: Sequence[Frame]) -> list[tuple[Evi
     vision: TimmClassifier = surroundings.family(VISION)  # type: ignore[assignment]
     classes = vision.probabilities(frames)
     common = vision.label_scores(classes, common_tags(), exclusive=False)
+    support = vision.label_support(classes, common_tags())
     names = [label.name for label in common_tags()]
     encoder = surroundings.family(TEXT)
     # Encoded together and therefore once for all pictures.
     texts = cached_texts(encoder, [*vision.class_names, *names])
     result = []
-    for own, everyday in zip(classes, common, strict=True):
-        sure = [(float(p), n) for n, p in enumerate(own) if p >= _LEAST_CLASS]
-        sure += [(float(p), len(own) + n) for n, p in enumerate(everyday) if p >= _LEAST_COMMON]
+    for own, everyday, supported in zip(classes, common, support, strict=True):
+        seen = [(float(p), n) for n, p in enumerate(own) if p >= _LEAST_CLASS]
+        seen += [
+            (float(supported[n]), len(own) + n)
+            for n, p in enumerate(everyday)
+            if p >= _LEAST_COMMON
+        ]
         kept: list[tuple[float, int]] = []
-        for score, n in sorted(sure, reverse=True):
+        for score, n in sorted(seen, reverse=True):
             if all(float(texts[n] @ texts[m]) < _SAME_MEANING for _, m in kept):
                 kept.append((score, n))
         spoken = [*vision.class_names, *names]

@@ -133,6 +133,10 @@ def normalise(rows: np.ndarray) -> np.ndarray:
     return (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
+# Classes that stand out so far for a label, in standard deviations, are the label or kinds of it.
+_STANDS_FOR = 3.0
+
+
 class ClassSpace:
     """A closed set of classes in text space: turns class probabilities into label scores.
 
@@ -153,6 +157,11 @@ class ClassSpace:
         similarity = self.embeddings @ labels.T
         spread = np.maximum(similarity.std(0), 1e-6)
         return ((similarity - similarity.mean(0)) / spread).astype(np.float32)
+
+    def support(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """float32 (n, k): the summed probability of the classes that are kinds of each label."""
+        kinds = self.standardised(labels) >= _STANDS_FOR
+        return probabilities @ kinds.astype(probabilities.dtype)
 
     def independent(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """float32 (n, k), each label on its own: 0 where nothing speaks for it, 4 and more where

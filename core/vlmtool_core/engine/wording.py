@@ -9,14 +9,19 @@ from vlmtool_core.engine.evidence import Known
 
 # Words that say nothing about the picture; every other word must stem from the evidence.
 GLUE_WORDS = frozenset({"a", "an", "the", "of", "and", "with", "picture", "shows"})
-_CERTAIN = 0.75
+# The least score of a tag that a sentence may name, and that it may name without "possibly".
+_SPOKEN, _CERTAIN = 0.4, 0.6
+NO_SUBJECT = "No clear subject was found by this model."
 _MOST_QUOTED_WORDS = 10
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 def phrases_of(known: Known) -> list[str]:
-    """What a sentence may say, most certain first: "cup of coffee", "two faces", "CT", ..."""
+    """What a sentence may say, most certain first: "cup of coffee", "two faces", "CT", ...
+
+    Tags below 0.4 are evidence that is too weak to be said; below 0.6 they are "possibly" there.
+    """
     phrases = []
     facts = known.facts
     if "modality" in facts:
@@ -27,6 +32,7 @@ def phrases_of(known: Known) -> list[str]:
     phrases += [
         tag.text if (tag.score or 0) >= _CERTAIN else f"possibly {with_article(tag.text)}"
         for tag in known.tags
+        if (tag.score or 0) >= _SPOKEN
     ]
     if known.faces:
         count = len(known.faces)

@@ -92,3 +92,9 @@ def test_facts_faces_and_quotation_become_one_sentence():
     assert sentence == (
         "A lateral X-ray picture of the hand and two faces, with the text \"L '1'\"."
     )
+
+
+def test_weak_tags_are_no_part_of_a_sentence():
+    tags = (Evidence("tag", "cat", 0.9), Evidence("tag", "sofa", 0.5), Evidence("tag", "cup", 0.3))
+    assert phrases_of(Known({}, tags, (), ())) == ["cat", "possibly a sofa"]
+    assert phrases_of(Known({}, tags[2:], (), ())) == []

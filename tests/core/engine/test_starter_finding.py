@@ -147,6 +147,30 @@ def test_captions_rest_on_their_evidence(engine, photo):
         assert outcome.evidence
 
 
+def test_weak_evidence_is_listed_and_not_stated(engine):
+    from PIL import Image, ImageDraw
+
+    page = Image.new("RGB", (640, 480), (90, 140, 220))
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((0, 300, 640, 480), fill=(60, 150, 60))
+    draw.ellipse((480, 40, 560, 120), fill=(250, 230, 60))
+    draw.polygon([(100, 300), (100, 200), (180, 140), (260, 200), (260, 300)], fill=(180, 80, 60))
+    outcome = engine.caption([Frame(np.array(page))])[0]
+    assert outcome.status is OutcomeStatus.OK
+    assert outcome.text == "No clear subject was found by this model."
+    assert outcome.provenance["written_by"] == "template"
+    assert [item.kind for item in outcome.evidence] == ["tag"] * len(outcome.evidence)
+    assert outcome.evidence
+    assert all(0 < item.score < 0.4 for item in outcome.evidence)
+
+
+def test_families_load_without_a_word(starter_store, photo, capfd):
+    from vlmtool_core.engine import Engine
+
+    Engine(starter_store, device="cpu").caption([photo("coffee")])
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_batch_of_captions_equals_its_frames_alone(engine, photo):
     frames = [photo("coffee"), photo("astronaut"), photo("china")]
     together = [outcome.text for outcome in engine.caption(frames)]

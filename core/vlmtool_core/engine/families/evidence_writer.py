@@ -7,6 +7,7 @@ with it, a plain sentence without the model takes its place.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from vlmtool_core.engine import wording
 from vlmtool_core.engine.evidence import PARTS, Known, gather
 from vlmtool_core.engine.family import Family, Surroundings
 from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.sentence_grammar import SentenceGrammar
 from vlmtool_core.records import Frame, Json, Outcome, OutcomeStatus, Task
@@ -29,6 +31,8 @@ _EXAMPLES = (
     ("street; bus; one face", "A picture of a street with a bus and one face."),
 )
 _MOST_NEW_TOKENS = 48
+_PLACE = "{phrases}"
+_MOST_REMEMBERED = 10_000
 
 
 @register_family("evidence-writer")
@@ -42,42 +46,53 @@ class EvidenceWriter(Family):
         super().__init__(pack, surroundings)
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(
-            pack.location, local_files_only=True, padding_side="left"
-        )
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            pack.location,
-            local_files_only=True,
-            use_safetensors=True,
-            # Many processors have no fast bfloat16.
-            dtype=torch.bfloat16 if self.device == "cuda" else torch.float32,
-        )
+        with quiet_transformers():
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(
+                pack.location, local_files_only=True, padding_side="left"
+            )
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                pack.location,
+                local_files_only=True,
+                use_safetensors=True,
+                # Many processors have no fast bfloat16.
+                dtype=torch.bfloat16 if self.device == "cuda" else torch.float32,
+            )
         self._model = model.eval().to(self.device)
+        self._start, self._question = self._prompt_parts()
+        self._begun = self._read_start()
+        self._written: dict[tuple[str, ...], str] = {}
 
     def caption(self, frames: Sequence[Frame], *, prompt: str | None) -> list[Outcome]:
-        """One sentence per frame; empty where nothing was recognised.
+        """One sentence per frame, which says so where the evidence is too weak to name a subject;
+        empty where there is no evidence at all.
 
         The starter cannot follow a prompt; it is recorded and not used.
         """
         known = gather(self.surroundings, frames)
         phrases = [wording.phrases_of(k) if isinstance(k, Known) else [] for k in known]
-        asked = [n for n, found in enumerate(phrases) if found]
-        written = self._write([phrases[n] for n in asked])
-        sentences = dict(zip(asked, written, strict=True))
+        # A single phrase leaves the model nothing to order or to join.
+        sentences = self._sentences({tuple(found) for found in phrases if len(found) > 1})
         provenance: dict[str, Json] = {"prompt": prompt, "prompt_used": False} if prompt else {}
         return [
-            k if isinstance(k, Outcome) else _outcome(k, phrases[n], sentences.get(n), provenance)
+            k
+            if isinstance(k, Outcome)
+            else _outcome(k, phrases[n], sentences.get(tuple(phrases[n])), provenance)
             for n, k in enumerate(known)
         ]
+
+    def _sentences(self, wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+        """What the model writes of each list of phrases; written once, as it is always the same."""
+        if len(self._written) > _MOST_REMEMBERED:
+            self._written.clear()
+        new = sorted(wanted - self._written.keys())
+        self._written.update(zip(new, self._write(new), strict=True))
+        return {phrases: self._written[phrases] for phrases in wanted}
 
     def _write(self, phrases: Sequence[Sequence[str]]) -> list[str]:
         """A sentence per list of phrases, as the model wrote it."""
         if not phrases:
             return []
-        prompts = [self._prompt(found) for found in phrases]
-        inputs = self._tokenizer(
-            prompts, return_tensors="pt", padding=True, add_special_tokens=False
-        ).to(self.device)
+        inputs = self._inputs(phrases)
         start = inputs["input_ids"].shape[1]
         end = self._tokenizer.eos_token_id
         grammars = [SentenceGrammar(found, self._encode, end) for found in phrases]
@@ -100,17 +115,47 @@ class EvidenceWriter(Family):
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def _prompt(self, phrases: Sequence[str]) -> str:
+    def _inputs(self, phrases: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """Tokens of the whole prompts, and what the model remembers of their common start."""
+        questions = [self._question.replace(_PLACE, "; ".join(found)) for found in phrases]
+        ends = self._tokenizer(
+            questions, return_tensors="pt", padding=True, add_special_tokens=False
+        ).to(self.device)
+        count = len(phrases)
+        begun = copy.deepcopy(self._begun)
+        begun.batch_repeat_interleave(count)
+        starts = torch.tensor([self._start] * count, device=self.device)
+        return {
+            "input_ids": torch.cat([starts, ends["input_ids"]], dim=1),
+            "attention_mask": torch.cat([torch.ones_like(starts), ends["attention_mask"]], dim=1),
+            "past_key_values": begun,
+        }
+
+    @torch.inference_mode()
+    def _read_start(self) -> Any:
+        """The model's memory of the instruction and examples, which all prompts begin with."""
+        from transformers import DynamicCache
+
+        tokens = torch.tensor([self._start], device=self.device)
+        return self._model(
+            input_ids=tokens, past_key_values=DynamicCache(), use_cache=True
+        ).past_key_values
+
+    def _prompt_parts(self) -> tuple[list[int], str]:
+        """Tokens that every prompt begins with, and the rest of it with `_PLACE` for phrases."""
         messages = [{"role": "system", "content": _SYSTEM}]
         for evidence, sentence in _EXAMPLES:
             messages.append({"role": "user", "content": f"Evidence: {evidence}"})
             messages.append({"role": "assistant", "content": sentence})
-        messages.append({"role": "user", "content": f"Evidence: {'; '.join(phrases)}"})
-        return str(
+        messages.append({"role": "user", "content": f"Evidence: {_PLACE}"})
+        prompt = str(
             self._tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, tokenize=False
             )
         )
+        # Cut where a turn begins: there, tokens of the parts are the tokens of the whole.
+        cut = prompt.rindex(f"{self._tokenizer.bos_token}user")
+        return self._encode(prompt[:cut]), prompt[cut:]
 
 
 @contextmanager
@@ -129,6 +174,13 @@ def _outcome(
 ) -> Outcome:
     if not known.all:
         return Outcome(OutcomeStatus.EMPTY, provenance=provenance)
+    if not phrases and not known.lines:
+        return Outcome(
+            OutcomeStatus.OK,
+            text=wording.NO_SUBJECT,
+            evidence=known.all,
+            provenance={**provenance, "written_by": "template"},
+        )
     good = written is not None and is_sound(written, phrases)
     sentence = written if good and written else wording.template_sentence(phrases)
     return Outcome(

@@ -185,6 +185,12 @@ class TimmClassifier(Family):
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
 
+    def label_support(self, probabilities: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
+        """float32 (n, k) in [0, 1]: how much of the class probabilities (n, 1000) is of classes
+        that are kinds of each label."""
+        texts = label_embeddings(self.surroundings.family(TEXT_PACK), labels)
+        return np.minimum(self.space.support(probabilities, texts), 1)
+
     def text_weights(self, labels: Sequence[Label]) -> np.ndarray:
         encoder = self.surroundings.family(TEXT_PACK)
         standing = self.space.standardised(label_embeddings(encoder, labels))
