@@ -128,9 +128,9 @@ def test_a_wrong_exporter_is_listed_and_changes_nothing(register, capsys, given,
     assert run_cli(["plugins"]) == 1
     assert problem in reasons(manager)
     assert problem in capsys.readouterr().out
-    with pytest.raises(UsageError, match="there are: jsonl, csv, coco$"):
+    with pytest.raises(UsageError, match=r"there are: jsonl, csv, coco$"):
         write_results("bars", ())
-    assert list(write_results("csv", ()))[0].startswith("item,sha256")
+    assert next(write_results("csv", ())).startswith("item,sha256")
 
 
 def test_a_built_in_ending_keeps_its_format(register):

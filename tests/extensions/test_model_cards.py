@@ -112,6 +112,7 @@ def test_a_missing_field_is_a_listed_failure(register, name):
         ("source.files", [], "[source.files]"),
         ("source.files.0.name", "../model.bin", "plain file name"),
         ("source.files.0.name", "..", "plain file name"),
+        ("source.files.0.name", "pack.toml", "plain file name"),
         ("source.files.0.sha256", None, "is missing"),
     ],
 )

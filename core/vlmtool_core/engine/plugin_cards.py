@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from vlmtool_core.engine import builtin_packs, conversion
-from vlmtool_core.engine.packs import Card, SourceFile, WheelSource, catalogue, check_id
+from vlmtool_core.engine.packs import PACK_FILE, Card, SourceFile, WheelSource, catalogue, check_id
 from vlmtool_core.errors import FormatError, VlmtoolError
 from vlmtool_core.hooks.manager import PluginManager, plugin_manager
 from vlmtool_core.json_codec import integer, mapping, required, sequence, text
@@ -17,6 +16,7 @@ from vlmtool_core.records import Json, Task
 _FIELDS = frozenset(Card.__slots__)
 _TEXTS = ("id", "title", "version", "family", "licence", "input", "converter")
 _SOURCE_FIELDS = frozenset(WheelSource.__slots__) | {"kind"}
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]{0,63}")
@@ -109,7 +109,7 @@ def _file(value: Json, field: str) -> SourceFile:
         _filled(required(given, key, field), f"{field}.{key}") for key in ("path", "name", "sha256")
     )
     # The name becomes a file in the pack's folder and must not leave it.
-    if "\\" in name or ":" in name or PurePosixPath(name).name != name:
+    if not _FILE_NAME.fullmatch(name) or name == PACK_FILE:
         raise FormatError(f"expected a plain file name, got {name!r}", field=f"{field}.name")
     _match(sha256, _SHA256, f"{field}.sha256", "64 hexadecimal digits")
     return SourceFile(path, name, sha256)
