@@ -7,6 +7,7 @@ flushed before the index names them, so a kill leaves at most unnamed bytes at t
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.sqlite_file import open_cache
 from vlmtool_core.errors import MediaNotFoundError, StorageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_progress
-from vlmtool_core.records import ErrorInfo, ItemRef, Task
+from vlmtool_core.records import ErrorInfo, ItemRef, Outcome, OutcomeStatus, Task
 from vlmtool_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 _TABLES = """
 CREATE TABLE IF NOT EXISTS place (
   sha256 TEXT NOT NULL, frame INTEGER NOT NULL, row INTEGER NOT NULL UNIQUE,
+  PRIMARY KEY (sha256, frame)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS provenance (
+  sha256 TEXT NOT NULL, frame INTEGER NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (sha256, frame)
 ) WITHOUT ROWID
 """
@@ -96,6 +101,34 @@ class FeatureCache:
         """Row number of everything that is cached."""
         query = "SELECT sha256, frame, row FROM place"
         return {(sha256, frame): row for sha256, frame, row in self._database.execute(query)}
+
+    def outcome(self, key: Key) -> Outcome | None:
+        """What the model gave for one frame, None when it is not known in full."""
+        query = (
+            "SELECT row, value FROM place JOIN provenance USING (sha256, frame)"
+            " WHERE sha256 = ? AND frame = ?"
+        )
+        found = self._database.execute(query, key).fetchone()
+        if found is None:
+            return None
+        row, provenance = found
+        vector = self.read([row])[0]
+        return Outcome(OutcomeStatus.OK, embedding=vector, provenance=json.loads(provenance))
+
+    def add_outcomes(self, entries: Sequence[tuple[Key, Outcome]]) -> dict[Key, int]:
+        """Keep the embeddings of these outcomes with their provenance; returns row numbers.
+
+        Raises
+        ------
+        StorageError : the disk is full or read-only.
+        """
+        vectors = [(key, o.embedding) for key, o in entries if o.embedding is not None]
+        rows = self.add(vectors) if vectors else {}
+        self._database.executemany(
+            "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)",
+            [(*key, json.dumps(dict(o.provenance))) for key, o in entries if key in rows],
+        )
+        return rows
 
     def read(self, rows: Sequence[int]) -> np.ndarray:
         """float32 (n, d): the vectors at these row numbers."""
@@ -235,18 +268,18 @@ class _Embedding:
         cancel.check()
 
     def _keep(self, batch: Batch) -> int:
-        entries: list[tuple[Key, np.ndarray]] = []
+        entries: list[tuple[Key, Outcome]] = []
         failed = 0
         for answer in batch.answers:
             decoded, outcome = answer.decoded, answer.outcome
             if outcome.embedding is not None:
-                entries.append(((decoded.item.sha256, decoded.index), outcome.embedding))
+                entries.append(((decoded.item.sha256, decoded.index), outcome))
             else:
                 failed += 1
                 error = outcome.error or ErrorInfo("inference", "the model gave no embedding")
                 self.failed[decoded.item.item, decoded.index] = error
         if entries:
-            self.places.update(self.cache.add(entries))
+            self.places.update(self.cache.add_outcomes(entries))
         return failed
 
     def collect(self, items: Sequence[ItemRef], frames: Sequence[int]) -> Features:

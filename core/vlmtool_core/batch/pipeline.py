@@ -14,7 +14,7 @@ from vlmtool_core.batch.decode import DecodeAhead, Decoded, HashOf, Job, Opened,
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.jobs import CancelToken
-from vlmtool_core.records import Frame, Outcome, OutcomeStatus
+from vlmtool_core.records import Outcome
 
 POLL_S = 0.05
 MOST_BATCHES_WAITING = 4
@@ -127,18 +127,13 @@ class Pipeline:
 
 
 def _answer(waiting: list[Decoded], opened: list[Opened], predictor: Predictor) -> Batch:
-    frames = [d.frame for d in waiting if d.frame is not None]
-    outcomes = iter(predictor(frames) if frames else ())
-    answers = []
-    for decoded in waiting:
-        if decoded.frame is None:
-            failed = Outcome(OutcomeStatus.FAILED, error=decoded.error)
-            answers.append(Answer(decoded, failed))
-        else:
-            answers.append(_of_frame(decoded, decoded.frame, next(outcomes)))
-    return Batch(tuple(answers), tuple(opened))
+    pairs = zip(waiting, predictor.outcomes(waiting), strict=True)
+    return Batch(tuple(_of_frame(*pair) for pair in pairs), tuple(opened))
 
 
-def _of_frame(decoded: Decoded, frame: Frame, outcome: Outcome) -> Answer:
+def _of_frame(decoded: Decoded, outcome: Outcome) -> Answer:
+    frame = decoded.frame
+    if frame is None:
+        return Answer(decoded, outcome)
     without_pixels = Decoded(decoded.item, decoded.index)
     return Answer(without_pixels, outcome, frame.time_s, frame.size)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmtool_core.batch.decode import Decoded
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.turns import turns_of
 from vlmtool_core.errors import (
@@ -21,7 +22,7 @@ from vlmtool_core.errors import (
     TaskNotServedError,
     UsageError,
 )
-from vlmtool_core.records import Frame, ModelIdentity, Outcome, Task
+from vlmtool_core.records import Frame, ModelIdentity, Outcome, OutcomeStatus, Task
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
@@ -77,6 +78,14 @@ class Predictor:
             outcomes += self._some(frames[start : start + self.batch_size])
         return outcomes
 
+    def outcomes(self, decoded: Sequence[Decoded]) -> list[Outcome]:
+        """One outcome per frame; what could not be decoded has failed with its reason."""
+        results = iter(self([item.frame for item in decoded if item.frame is not None]))
+        return [
+            Outcome(OutcomeStatus.FAILED, error=item.error) if item.frame is None else next(results)
+            for item in decoded
+        ]
+
     def _some(self, frames: Sequence[Frame]) -> list[Outcome]:
         """Outcomes of the batch; of none of it when it did not fit and a smaller one may."""
         try:
@@ -93,7 +102,7 @@ class Predictor:
             log.warning("out of memory: going on with batches of %d", self.batch_size)
             free_memory()
             return []
-        return [_checked(outcome) for outcome in outcomes]
+        return [checked(outcome) for outcome in outcomes]
 
     def _one_by_one(self, frames: Sequence[Frame], error: Exception) -> list[Outcome]:
         """Find the frame that breaks a batch, so that the others keep their outcomes."""
@@ -160,7 +169,7 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _checked(outcome: Outcome) -> Outcome:
+def checked(outcome: Outcome) -> Outcome:
     """The outcome, or a failure when a score of it is no finite number."""
     scores = [score.score for score in outcome.scores]
     scores += [box.score for box in outcome.boxes if box.score is not None]

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.decode import Job
+from vlmtool_core.batch.feature_predictor import predictor_for
 from vlmtool_core.batch.hashes import ContentHashes
 from vlmtool_core.batch.ledger import Finished, Ledger
 from vlmtool_core.batch.pipeline import Answer, Batch, Pipeline
-from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.report import RunReport
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import MediaNotFoundError
@@ -70,7 +70,7 @@ def run_items(
     """
     cancel = cancel or CancelToken()
     refs = list(items)
-    predictor = Predictor(engine, spec, batch_size=load_settings().batch_size)
+    predictor = predictor_for(engine, spec, batch_size=load_settings().batch_size)
     model = predictor.identity()
     if not resume:
         ledger.clear()

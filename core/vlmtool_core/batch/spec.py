@@ -99,7 +99,7 @@ class RunSpec:
     def fingerprint(self) -> str:
         """SHA-256 over what changes the results: not a label's colour, not a head's place."""
         value = self.to_json()
-        value["labels"] = [[x.name, list(x.prompts), x.definition] for x in self.labels]
+        value["labels"] = [_as_told(label) for label in self.labels]
         value["sample_s"] = float(self.sample_s)
         if self.head_version is not None:
             del value["head"]
@@ -144,6 +144,12 @@ def _converted(fields: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _as_told(label: Label) -> list[Json]:
+    """What a model is told of a label."""
+    told = [label.name, list(label.prompts), label.definition]
+    return [*told, label.label_set] if label.label_set else told
+
+
 def _label_to_json(label: Label) -> dict[str, Json]:
     return {
         "name": label.name,
@@ -151,6 +157,7 @@ def _label_to_json(label: Label) -> dict[str, Json]:
         "definition": label.definition,
         "colour": label.colour,
         "shortcut": label.shortcut,
+        "label_set": label.label_set,
     }
 
 
@@ -163,7 +170,7 @@ def _label_from_json(value: Json) -> Label:
     prompts = value.get("prompts", ())
     if not isinstance(prompts, list | tuple) or not all(isinstance(p, str) for p in prompts):
         raise FormatError(f"expected a list of texts, got {prompts!r}", field="labels.prompts")
-    texts = {key: value.get(key, "") for key in ("definition", "colour", "shortcut")}
+    texts = {key: value.get(key, "") for key in ("definition", "colour", "shortcut", "label_set")}
     for key, text in texts.items():
         if not isinstance(text, str):
             raise FormatError(f"expected a text, got {text!r}", field=f"labels.{key}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import os
@@ -17,7 +16,7 @@ from vlmtool_core.engine.model_store import ModelStore
 from vlmtool_core.engine.packs import Pack, verify_pack
 from vlmtool_core.engine.preprocessing import check_frame
 from vlmtool_core.engine.registry import family as family_named
-from vlmtool_core.engine.results import ranked_outcome
+from vlmtool_core.engine.results import cut_scores
 from vlmtool_core.engine.text_space import unique_labels
 from vlmtool_core.errors import (
     EngineMemoryError,
@@ -27,7 +26,7 @@ from vlmtool_core.errors import (
     UsageError,
     VlmtoolError,
 )
-from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, OutcomeStatus, Task
+from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,16 +125,16 @@ class Engine:
 
         def call(family: Family, batch: Sequence[Frame]) -> list[Outcome]:
             if head is not None:
-                return _classify_by_head(family, batch, head)
+                return head.outcomes(family.embed(batch))
             return family.classify(batch, wanted, exclusive=exclusive)
 
         model = model or (head.pack if head else None)
         if head is not None:
-            self._check_head(head, model or head.pack)
+            self.check_head(head, model)
         outcomes = self._run(Task.CLASSIFY, model, frames, call)
         own_classes = wanted is None and head is None
         limit = top if top is not None else _DEFAULT_TOP if own_classes else None
-        return [_cut(outcome, threshold, limit) for outcome in outcomes]
+        return [cut_scores(outcome, threshold, limit) for outcome in outcomes]
 
     def detect(
         self,
@@ -244,17 +243,23 @@ class Engine:
         joined = hashlib.sha256("\n".join(prints).encode()).hexdigest()
         return ModelIdentity(pack.id, pack.version, joined if len(prints) > 1 else prints[0])
 
-    def _pack(self, pack_id: str) -> Pack:
-        return builtin_packs.find(pack_id) or self.store.pack(pack_id)
+    def check_head(self, head: ProbeHead, model: str | None = None) -> None:
+        """Raise `UsageError` unless the head was trained on the pack `model` as it is installed.
 
-    def _check_head(self, head: ProbeHead, model: str) -> None:
-        pack = self._pack(model)
+        Raises
+        ------
+        UsageError, MissingPackError
+        """
+        pack = self._pack(model or head.pack)
         if pack.fingerprint != head.pack_fingerprint:
             raise UsageError(
                 f"the trained head belongs to another model than {pack.id} {pack.version}",
                 field="head",
                 remedy=f"Install the {head.pack} it was trained on, or train again.",
             )
+
+    def _pack(self, pack_id: str) -> Pack:
+        return builtin_packs.find(pack_id) or self.store.pack(pack_id)
 
     def _run(
         self,
@@ -333,23 +338,3 @@ def _as_engine_error(error: Exception) -> VlmtoolError:
     if exhausted or "can't allocate memory" in text or "Failed to allocate memory" in text:
         return EngineMemoryError("memory ran out during inference")
     return InferenceError(f"the model failed: {type(error).__name__}: {text[:300]}")
-
-
-def _classify_by_head(family: Family, frames: Sequence[Frame], head: ProbeHead) -> list[Outcome]:
-    import numpy as np
-
-    embedded = family.embed(frames)
-    features = [outcome.embedding for outcome in embedded if outcome.embedding is not None]
-    probabilities = head.probabilities(np.stack(features))
-    return [
-        ranked_outcome(head.labels, row, outcome.provenance)
-        for row, outcome in zip(probabilities, embedded, strict=True)
-    ]
-
-
-def _cut(outcome: Outcome, threshold: float | None, top: int | None) -> Outcome:
-    if outcome.status is not OutcomeStatus.OK:
-        return outcome
-    scores = tuple(s for s in outcome.scores if threshold is None or s.score >= threshold)[:top]
-    status = OutcomeStatus.OK if scores else OutcomeStatus.EMPTY
-    return dataclasses.replace(outcome, status=status, scores=scores)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmtool_core.engine.results import ranked_outcome
 from vlmtool_core.errors import FormatError, PackIntegrityError
 from vlmtool_core.paths import write_atomically
+from vlmtool_core.records import Outcome
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +68,19 @@ class ProbeHead:
             shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
             return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
         return sigmoid(logits)
+
+    def outcomes(self, embedded: Sequence[Outcome]) -> list[Outcome]:
+        """All scores of each embedded frame, best first; what could not be embedded stays so."""
+        import numpy as np
+
+        rows = [outcome.embedding for outcome in embedded if outcome.embedding is not None]
+        probabilities = iter(self.probabilities(np.stack(rows)) if rows else ())
+        return [
+            outcome
+            if outcome.embedding is None
+            else ranked_outcome(self.labels, next(probabilities), outcome.provenance)
+            for outcome in embedded
+        ]
 
     def save(self, folder: Path) -> None:
         """Write the head into `folder`, the card last: without it there is no head.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,16 @@ def ranked_outcome(
     order = sorted(range(len(names)), key=lambda n: (-float(probabilities[n]), n))
     scores = tuple(Score(names[n], float(probabilities[n])) for n in order)
     return Outcome(OutcomeStatus.OK, scores=scores, provenance=provenance)
+
+
+def cut_scores(outcome: Outcome, threshold: float | None, top: int | None) -> Outcome:
+    """The outcome with the scores of at least `threshold`, and at most `top` of them; empty when
+    none is left."""
+    if outcome.status is not OutcomeStatus.OK:
+        return outcome
+    scores = tuple(s for s in outcome.scores if threshold is None or s.score >= threshold)[:top]
+    status = OutcomeStatus.OK if scores else OutcomeStatus.EMPTY
+    return dataclasses.replace(outcome, status=status, scores=scores)
 
 
 def embedding_outcome(row: np.ndarray, provenance: Mapping[str, Json]) -> Outcome:

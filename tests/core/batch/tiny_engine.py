@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import (
     Box,
     Frame,
@@ -41,6 +42,13 @@ class TinyEngine:
 
     def identity(self, task: Any, model: Any = None, head: Any = None) -> ModelIdentity:
         return IDENTITY
+
+    def embedding_size(self, model: Any = None) -> int:
+        return 3
+
+    def check_head(self, head: Any, model: Any = None) -> None:
+        if head.pack_fingerprint != IDENTITY.fingerprint:
+            raise UsageError("the trained head belongs to another model", field="head")
 
     def classify(self, frames: Sequence[Frame], labels: Any = None, **_: Any) -> list[Outcome]:
         self._begin(frames)

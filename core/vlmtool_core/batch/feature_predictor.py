@@ -1,0 +1,106 @@
+"""Runs that only need embeddings: each is computed once, whatever run or training needs it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmtool_core.batch.decode import Decoded
+from vlmtool_core.batch.features import FeatureCache, Key
+from vlmtool_core.batch.predict import Predictor, checked
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.errors import StorageError
+from vlmtool_core.records import Outcome, Task
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine import Engine
+
+log = logging.getLogger(__name__)
+
+
+def predictor_for(engine: Engine, spec: RunSpec, *, batch_size: int) -> Predictor:
+    """What runs this spec: with the feature cache where embeddings are all that it needs.
+
+    Raises
+    ------
+    UsageError : a trained head of another model than the one that is installed.
+    PackIntegrityError, MissingPackError
+    """
+    if spec.task is Task.EMBED or (spec.task is Task.CLASSIFY and spec.head is not None):
+        return FeaturePredictor(engine, spec, batch_size=batch_size)
+    return Predictor(engine, spec, batch_size=batch_size)
+
+
+class FeaturePredictor(Predictor):
+    """Embeds, or classifies by a trained head, from the feature cache as far as it goes.
+
+    What is missing is embedded and kept. A cache that cannot be used costs time, not the run.
+    """
+
+    def __init__(self, engine: Engine, spec: RunSpec, *, batch_size: int = 16) -> None:
+        super().__init__(engine, spec, batch_size=batch_size)
+        model = spec.model
+        if self._head is not None:
+            engine.check_head(self._head, model)
+            model = model or self._head.pack
+        self._model = model
+        self._embed = Predictor(engine, RunSpec(Task.EMBED, model=model), batch_size=batch_size)
+        self._fingerprint = self._embed.identity().fingerprint
+
+    def outcomes(self, decoded: Sequence[Decoded]) -> list[Outcome]:
+        from vlmtool_core.engine.results import cut_scores
+
+        embedded = self._embedded(decoded)
+        if self._head is None:
+            return embedded
+        threshold = self._spec.threshold
+        return [cut_scores(checked(o), threshold, None) for o in self._head.outcomes(embedded)]
+
+    def _embedded(self, decoded: Sequence[Decoded]) -> list[Outcome]:
+        known = self._known(decoded)
+        missing = [item for item, old in zip(decoded, known, strict=True) if old is None]
+        made = self._embed.outcomes(missing)
+        self._keep(missing, made)
+        results = iter(made)
+        return [next(results) if outcome is None else outcome for outcome in known]
+
+    def _known(self, decoded: Sequence[Decoded]) -> list[Outcome | None]:
+        try:
+            with self._cache() as cache:
+                return [
+                    None if item.frame is None else cache.outcome(_key(item)) for item in decoded
+                ]
+        except (StorageError, sqlite3.Error) as error:
+            log.warning("the feature cache is not used: %s", error)
+            return [None] * len(decoded)
+
+    def _keep(self, decoded: Sequence[Decoded], made: Sequence[Outcome]) -> None:
+        entries = {
+            _key(item): outcome
+            for item, outcome in zip(decoded, made, strict=True)
+            if outcome.embedding is not None and np.isfinite(outcome.embedding).all()
+        }
+        if not entries:
+            return
+        try:
+            with self._cache() as cache:
+                cache.add_outcomes(list(entries.items()))
+        except (StorageError, sqlite3.Error) as error:
+            log.warning("features are not kept: %s", error)
+
+    def _cache(self) -> FeatureCache:
+        # Opened for each batch: it belongs to the thread that uses it.
+        return FeatureCache(self._fingerprint, self._width())
+
+    def _width(self) -> int:
+        if self._head is not None:
+            return int(self._head.weight.shape[1])
+        return self._engine.embedding_size(self._model)
+
+
+def _key(decoded: Decoded) -> Key:
+    return decoded.item.sha256, decoded.index
