@@ -183,6 +183,8 @@ class Label:
     prompts : texts that describe it to a text encoder; empty means the name itself
     definition : one sentence that says what belongs under it
     colour : "#rrggbb"; shortcut : one key, "1" to "9"
+    label_set : the set it belongs to where a run is given several; labels of one set exclude
+        one another, labels of two sets do not
     """
 
     name: str
@@ -190,6 +192,7 @@ class Label:
     definition: str = ""
     colour: str = ""
     shortcut: str = ""
+    label_set: str = ""
 
 
 @dataclass(frozen=True, slots=True)

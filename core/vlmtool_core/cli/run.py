@@ -12,7 +12,7 @@ import click
 from vlmtool_core.batch import RunReport, RunSpec
 from vlmtool_core.cli.console import progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
-from vlmtool_core.cli.run_labels import labels_given, labels_of_set
+from vlmtool_core.cli.run_labels import labels_given, labels_of_sets
 from vlmtool_core.cli.run_output import (
     check_format,
     emit_results,
@@ -57,7 +57,14 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="What the model is to do.",
     ),
     click.option("--labels", help='Labels to classify or detect, as "cat,dog,bird".'),
-    click.option("--label-set", help="A label set by name: of the project, or of a plugin."),
+    click.option(
+        "--label-set",
+        "label_sets",
+        multiple=True,
+        metavar="NAME",
+        help="A label set by name: of the project, or of a plugin. Several at once: one label "
+        "of each set holds.",
+    ),
     click.option(
         "--exclusive/--any",
         "exclusive",
@@ -187,12 +194,12 @@ def _spec(values: dict[str, Any], project: Project | None) -> RunSpec:
 
 
 def _labels(values: dict[str, Any], known: LabelSet | None) -> LabelSet | None:
-    text, name = values["labels"], values["label_set"]
-    if text is not None and name is not None:
+    text, names = values["labels"], values["label_sets"]
+    if text is not None and names:
         raise UsageError("name either labels or a label set, not both", field="--labels")
     if text is not None:
         return labels_given(text, known)
-    return labels_of_set(name, known) if name is not None else None
+    return labels_of_sets(names, known, values["exclusive"]) if names else None
 
 
 def _run_project(

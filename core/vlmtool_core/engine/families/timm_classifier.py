@@ -15,6 +15,7 @@ from timm.data.imagenet_info import ImageNetInfo
 from vlmtool_core.engine.family import Family, Surroundings
 from vlmtool_core.engine.geometry import source_box
 from vlmtool_core.engine.heads import sigmoid
+from vlmtool_core.engine.label_sets import softmax_by_set
 from vlmtool_core.engine.open_vocabulary import SCALES, grid_size, merge, regions
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.preprocessing import Preprocessing, resize
@@ -175,15 +176,17 @@ class TimmClassifier(Family):
     def label_scores(
         self, probabilities: np.ndarray, labels: Sequence[Label], *, exclusive: bool
     ) -> np.ndarray:
-        """float32 (n, k) in [0, 1] from class probabilities (n, 1000)."""
+        """float32 (n, k) in [0, 1] from class probabilities (n, 1000).
+
+        exclusive : one label of each label set holds, else any of them
+        """
         encoder = self.surroundings.family(TEXT_PACK)
         texts = label_embeddings(encoder, labels)
         if not exclusive:
             standing = self.space.independent(probabilities, texts)
             return sigmoid(_score_logit(standing))
         logits = self.space.competing(probabilities, texts) / COMPETING_TEMPERATURE
-        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (shifted / shifted.sum(axis=1, keepdims=True)).astype(np.float32)
+        return softmax_by_set(logits, labels)
 
     def label_support(self, probabilities: np.ndarray, labels: Sequence[Label]) -> np.ndarray:
         """float32 (n, k) in [0, 1]: how much of the class probabilities (n, 1000) is of classes

@@ -11,6 +11,7 @@ import torch
 
 from vlmtool_core.engine.families.transformers_base import TransformersFamily, pooled
 from vlmtool_core.engine.family import Surroundings
+from vlmtool_core.engine.label_sets import softmax_by_set
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.engine.registry import register_family
@@ -53,14 +54,14 @@ class TransformersZeroShot(TransformersFamily):
             )
         logits = self._logits(frames, label_embeddings(self, labels, any_language=True))
         if exclusive:
-            scores = logits.softmax(dim=1)
+            rows = softmax_by_set(logits.cpu().numpy(), labels)
         elif self._has_bias:
-            scores = logits.sigmoid()
+            rows = logits.sigmoid().cpu().numpy()
         else:
             other = self._logits(frames, cached_texts(self, _ANYTHING)).logsumexp(1, keepdim=True)
-            scores = (logits - other).sigmoid()
+            rows = (logits - other).sigmoid().cpu().numpy()
         names = [label.name for label in labels]
-        return [ranked_outcome(names, row, self._provenance()) for row in scores.cpu().numpy()]
+        return [ranked_outcome(names, row, self._provenance()) for row in rows]
 
     def embed(self, frames: Sequence[Frame]) -> list[Outcome]:
         rows = self._pictures(frames).cpu().numpy()
