@@ -6,6 +6,7 @@ Captions and answers rest on this evidence and on nothing else.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,11 @@ from vlmtool_core.records import Box, Evidence, Frame, Json, Label, Outcome, Out
 from vlmtool_resources import files as resource_files
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from vlmtool_core.engine.families.timm_classifier import TimmClassifier
+
+log = logging.getLogger(__name__)
 
 FACES, VISION, TEXT = "starter-faces", "starter-vision", "starter-text"
 PARTS = (VISION, TEXT, FACES, READ)
@@ -115,17 +120,32 @@ def common_tags() -> tuple[Label, ...]:
     return tuple(Label(line) for line in lines if line and not line.startswith("#"))
 
 
-def _tags(surroundings: Surroundings, frames: Sequence[Frame]) -> list[tuple[Evidence, ...]]:
+def prepare_texts(surroundings: Surroundings) -> None:
+    """Encode every text that tags rest on and keep it in the text cache; seconds, only once."""
+    from vlmtool_core.engine.text_space import label_embeddings
+
+    vision: TimmClassifier = surroundings.family(VISION)  # type: ignore[assignment]
+    # Made when it is asked for.
+    log.debug("%d classes in text space", len(vision.space.embeddings))
+    label_embeddings(surroundings.family(TEXT), common_tags())
+    _tag_texts(surroundings, vision)
+
+
+def _tag_texts(surroundings: Surroundings, vision: TimmClassifier) -> np.ndarray:
+    """float32 (n, d) of the classes and the everyday words: encoded together and only once."""
     from vlmtool_core.engine.text_space import cached_texts
 
+    names = [label.name for label in common_tags()]
+    return cached_texts(surroundings.family(TEXT), [*vision.class_names, *names])
+
+
+def _tags(surroundings: Surroundings, frames: Sequence[Frame]) -> list[tuple[Evidence, ...]]:
     vision: TimmClassifier = surroundings.family(VISION)  # type: ignore[assignment]
     classes = vision.probabilities(frames)
     common = vision.label_scores(classes, common_tags(), exclusive=False)
     support = vision.label_support(classes, common_tags())
     names = [label.name for label in common_tags()]
-    encoder = surroundings.family(TEXT)
-    # Encoded together and therefore once for all pictures.
-    texts = cached_texts(encoder, [*vision.class_names, *names])
+    texts = _tag_texts(surroundings, vision)
     result = []
     for own, everyday, supported in zip(classes, common, support, strict=True):
         seen = [(float(p), n) for n, p in enumerate(own) if p >= _LEAST_CLASS]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vlmtool_core import paths
-from vlmtool_core.engine import conversion, wheels
+from vlmtool_core.engine import conversion, preparation, wheels
 from vlmtool_core.engine.packs import (
     PACK_FILE,
     Card,
@@ -152,10 +152,12 @@ class ModelStore:
         meter = ProgressMeter(progress, total)
         done = 0
         packs = []
+        new = {card.id for card in cards if not (self.root / card.id / card.version).is_dir()}
         for card in cards:
             cancel.check()
             packs.append(self._ensure(card, _Share(meter, done), cancel))
             done += card.download_bytes
+        preparation.prepare(self, new)
         progress(Progress(total, total, "installed"))
         return packs
 
