@@ -25,7 +25,7 @@ starter: setup
 	@$(BIN)/vlmtool-cli models pull starter
 
 demo: setup
-	@$(BIN)/vlmtool-cli doctor --quiet
+	-@$(BIN)/vlmtool-cli doctor --quiet
 	$(BIN)/vlmtool-cli demo --out demo-output
 
 test: setup starter

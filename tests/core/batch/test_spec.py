@@ -29,7 +29,7 @@ specs = st.builds(
     st.just("why?"),
     st.none() | texts,
     st.none() | st.floats(0, 1),
-    st.none() | st.just(Path("/tmp/head")),
+    st.none() | st.just(Path("/heads/v1")),
     st.none() | texts,
     st.sampled_from(["first", "every", "all"]),
     st.floats(0.01, 1e6),
