@@ -28,13 +28,8 @@ class DemoMedia:
 
     folder: Path
     photographs: Path
-    dicom: Path
     digits: Path
     labels_csv: Path
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        return self.photographs, self.dicom, self.digits
 
 
 def lay_out(folder: Path) -> DemoMedia:
@@ -58,7 +53,7 @@ def lay_out(folder: Path) -> DemoMedia:
         ) from error
     labels_csv = folder / "labels.csv"
     write_atomically(labels_csv, _as_csv(rows).encode())
-    return DemoMedia(folder, photographs, dicom, digits, labels_csv)
+    return DemoMedia(folder, photographs, digits, labels_csv)
 
 
 def _copy_photographs(target: Path) -> None:

@@ -64,7 +64,7 @@ def run_demo(out: Path, *, announce: Callable[[str], None]) -> list[Section]:
         _pull(section)
     with demo.step("2. Pictures") as section:
         media = lay_out(out / "media")
-        samples = workflows.lay_out_samples(media.folder / "workflows")
+        samples = workflows.lay_out_samples(out / "samples")
         section.note = f"Photographs, DICOM, a clip and handwritten digits in {media.folder}."
     engine = Engine()
     with Project.create(out / "project", name="demo") as project:
@@ -98,8 +98,10 @@ def _clips(samples: Iterable[WorkflowSample]) -> list[Path]:
 
 def _add(project: Project, media: DemoMedia, clips: list[Path], section: Section) -> None:
     with progress_on_stderr("Adding") as progress:
-        report = project.add([*media.folders, *clips], progress=progress)
-    section.note = f"{report.added} items added, {len(report.unreadable)} unreadable."
+        reports = [project.add([path], progress=progress) for path in (media.folder, *clips)]
+    added = sum(report.added for report in reports)
+    unreadable = sum(len(report.unreadable) for report in reports)
+    section.note = f"{added} items added, {unreadable} unreadable."
     section.columns = "kind", "items"
     for kind, count in sorted(project.info().items.items()):
         section.rows.append((str(kind), str(count)))
