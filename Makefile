@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The starter packs of the checkout; VLMTOOL_HOME in the environment wins.
-export VLMTOOL_HOME ?= $(CURDIR)/.vlmtool-home
+# `make demo` and `make run` use the model store of whoever runs them, as vlmtool itself does.
+# Tests and measurements keep to a store of the checkout; VLMTOOL_HOME in the environment wins.
+starter test bench screenshots: export VLMTOOL_HOME := $(or $(VLMTOOL_HOME),$(CURDIR)/.vlmtool-home)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DISTRIBUTIONS := -e '.[desktop,dev,demo]' -e plugins/medical -e plugins/education -e plugins/security
 
