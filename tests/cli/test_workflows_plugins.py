@@ -86,6 +86,7 @@ def test_a_chosen_plugin_by_itself():
 def test_the_table_names_each_plugin(capsys):
     code = run_cli(["plugins"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("\t") == ["plugin", "version", "state", "what it brings, or reason"]
+    assert lines[0] == "# Plugins"
+    assert lines[1].split("\t") == ["plugin", "version", "state", "what it brings, or reason"]
     assert code == (1 if plugin_manager().failures else 0)
     assert any(line.startswith("security\t") and "security.triage" in line for line in lines)

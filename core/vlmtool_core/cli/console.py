@@ -35,8 +35,10 @@ def emit_text(text: str, out: Path | None) -> None:
 
 
 def emit_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; drawn for a terminal, tab-separated in a pipe."""
+    """A table on stdout; drawn for a terminal, tab-separated below "# title" in a pipe."""
     if not sys.stdout.isatty():
+        if title:
+            click.echo(f"# {title}")
         click.echo("\n".join("\t".join(str(v) for v in row) for row in [columns, *rows]))
         return
     from rich.console import Console
