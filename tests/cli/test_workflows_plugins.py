@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from vlmtool_core.cli.main import run_cli
-from vlmtool_core.hooks.manager import plugin_manager
-
 BROKEN = {
     "raises_on_import": "raise RuntimeError('licence file not found')",
     "wrong_version": """
@@ -83,10 +80,10 @@ def test_a_chosen_plugin_by_itself():
     assert [plugin["name"] for plugin in document["plugins"]] == ["builtin", "security"]
 
 
-def test_the_table_names_each_plugin(capsys):
-    code = run_cli(["plugins"])
-    lines = capsys.readouterr().out.splitlines()
+def test_the_table_names_each_plugin():
+    result = cli("plugins")
+    lines = result.stdout.splitlines()
     assert lines[0] == "# Plugins"
     assert lines[1].split("\t") == ["plugin", "version", "state", "what it brings, or reason"]
-    assert code == (1 if plugin_manager().failures else 0)
+    assert result.returncode == 0
     assert any(line.startswith("security\t") and "security.triage" in line for line in lines)
