@@ -36,17 +36,27 @@ def write_pictures(folder: Path, count: int, *, size: tuple[int, int] = (160, 12
     return paths
 
 
-def write_series(folder: Path, slices: int = 5, *, base: np.ndarray | None = None) -> Path:
-    """A CT series: each slice `base` (0 to 2000, else a ramp) - 1000 HU, with a brighter square."""
+def write_series(
+    folder: Path,
+    slices: int = 5,
+    *,
+    base: np.ndarray | None = None,
+    window: tuple[int, int] = (0, 2000),
+) -> Path:
+    """A CT series of HU + 1000 in int16.
+
+    base : (slices, side, side), else `slices` ramps, each with a brighter square
+    window : centre and width that the files name
+    """
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     folder.mkdir(parents=True, exist_ok=True)
     if base is None:
-        base = np.tile(np.linspace(0, 2000, 64), (64, 1))
-    side = len(base)
+        base = np.stack([_ramp(number) for number in range(slices)])
+    side = base.shape[1]
     study, series = generate_uid(), generate_uid()
-    for number in range(slices):
+    for number, values in enumerate(base):
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = CTImageStorage
         meta.MediaStorageSOPInstanceUID = generate_uid()
@@ -63,13 +73,17 @@ def write_series(folder: Path, slices: int = 5, *, base: np.ndarray | None = Non
         data.BitsAllocated = data.BitsStored = 16
         data.HighBit, data.PixelRepresentation = 15, 1
         data.RescaleSlope, data.RescaleIntercept = "1", "-1000"
-        data.WindowCenter, data.WindowWidth = "0", "2000"
+        data.WindowCenter, data.WindowWidth = (str(part) for part in window)
         data.PixelSpacing = [1, 1]
-        values = base.astype(np.int16)
-        values[10 : 20 + number, 10:20] = 1500
-        data.PixelData = values.tobytes()
+        data.PixelData = values.astype(np.int16).tobytes()
         data.save_as(folder / f"slice{number}.dcm", enforce_file_format=True)
     return folder
+
+
+def _ramp(number: int) -> np.ndarray:
+    values = np.tile(np.linspace(0, 2000, 64), (64, 1)).astype(np.int16)
+    values[10 : 20 + number, 10:20] = 1500
+    return values
 
 
 def write_video(path: Path, frames: int = 20) -> Path:

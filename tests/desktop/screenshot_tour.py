@@ -1,7 +1,7 @@
 """`python -m tests.desktop.screenshot_tour OUTDIR [--all]`: real pictures of the real window.
 
 Writes those that the documentation shows, with `--all` those of every dialog too, as PNG at
-1366 x 768. The project is of photographs that scikit-image carries; the models are the starter's.
+1366 x 768. Everything shown is drawn by `tour_media`; the models are the starter's.
 """
 
 from __future__ import annotations
@@ -13,72 +13,57 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
+from PIL import Image, ImageColor
+from PySide6.QtCore import QPointF
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
-from tests.desktop import media_files
+from tests.desktop import tour_media
 
+from vlmtool_core.batch import RunSpec
 from vlmtool_core.project import Project
-from vlmtool_core.records import Box, ErrorInfo, Finding, Label, LabelSet, Task
+from vlmtool_core.records import Box, ErrorInfo, Label, LabelSet, Task
 from vlmtool_desktop.application import make_application
+from vlmtool_desktop.dialogs.run_dialog import RunRequest
+from vlmtool_desktop.dialogs.workflow_dialog import WorkflowResultDialog
 from vlmtool_desktop.main_window import MainWindow
-from vlmtool_desktop.theme import install_theme
+from vlmtool_desktop.theme import install_theme, label_colours
+from vlmtool_education.drawing import DemoSheets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE_S = 240
+PATIENCE_S = 120
 FOR_DOCUMENTATION = ("main-light", "main-dark", "dicom", "train", "review", "start")
-PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "coins", "page", "retina", "rocket")
-LABELS = LabelSet(
-    "demo",
-    (
-        Label("cat", ("a photo of a cat",)),
-        Label("cup of coffee", ("a cup of coffee on a table",)),
-        Label("person", ("a portrait of a person",)),
-        Label("document", ("a page of printed text",)),
-    ),
-)
+FORMS = ("delivery-2041.jpg", "delivery-2042.jpg", "delivery-2043.jpg")
+# The digits after this number stay without a label, for the trained model.
+LABELLED = 54
+MARKS = (Label("signature"), Label("nodule"))
+LABELS = LabelSet("demo", (*(Label(digit) for digit in tour_media.DIGITS), *MARKS))
 
 
-def write_photographs(folder: Path) -> None:
-    """The photographs, and crops of three of them to learn from."""
-    import skimage.data
-    from PIL import Image
-
-    (folder / "photographs").mkdir(parents=True)
-    for name in PHOTOGRAPHS:
-        pixels = np.asarray(getattr(skimage.data, name)())
-        Image.fromarray(pixels).save(folder / "photographs" / f"{name}.png")
-    generator = np.random.default_rng(3)
-    for name, label in (("chelsea", "cat"), ("coffee", "coffee"), ("astronaut", "person")):
-        pixels = np.asarray(getattr(skimage.data, name)())
-        (folder / "crops" / label).mkdir(parents=True)
-        for number in range(1, 15):
-            side = int(generator.integers(170, 280))
-            y = int(generator.integers(0, pixels.shape[0] - side))
-            x = int(generator.integers(0, pixels.shape[1] - side))
-            crop = Image.fromarray(pixels[y : y + side, x : x + side])
-            crop.save(folder / "crops" / label / f"{label}{number:02d}.png")
-
-
-def phantom() -> np.ndarray:
-    """Shepp and Logan's phantom as values from 0 to 2000."""
-    import skimage.data
-
-    return np.asarray(skimage.data.shepp_logan_phantom()[::2, ::2] * 2000)
-
-
-def make_project(root: Path, media: Path) -> None:
-    write_photographs(media)
-    media_files.write_series(media / "ct series", 12, base=phantom())
-    media_files.write_video(media / "clip.mp4", frames=40)
-    (media / "photographs" / "scan damaged.jpg").write_bytes(b"\xff\xd8\xff")
-    names = {"cat": "cat", "coffee": "cup of coffee", "person": "person"}
+def make_project(root: Path, media: Path) -> DemoSheets:
+    sheets = tour_media.write_all(media)
     with Project.create(root, name="Demo") as project:
-        project.add([media])
+        project.add([media, *sheets.sheet_paths])
         project.set_label_set(LABELS)
+    return sheets
+
+
+def label_digits(root: Path, first: int, last: int) -> None:
+    """Label those digits whose number is in that range as their folders say."""
+    with Project.open(root) as project:
         for record in project.items():
-            folder = record.path.parent.name
-            if folder in names:
-                project.set_label([record.id], names[folder])
+            digit, _, number = record.path.stem.partition("-")
+            if digit in tour_media.DIGITS and first <= int(number) <= last:
+                project.set_label([record.id], digit)
+
+
+def make_small(path: Path) -> None:
+    """Write a PNG again with 256 colours, those of the labels exactly as they are."""
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    exact = [part for colour in label_colours() for part in ImageColor.getrgb(colour)]
+    common = picture.quantize(256 - len(exact) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(exact + common)
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 class Tour:
@@ -117,6 +102,7 @@ class Tour:
         self.settle()
         path = self.out / f"{name}.png"
         (widget or self.window).grab().save(str(path))
+        make_small(path)
         sys.stderr.write(f"{path}\n")
 
     def theme(self, mode: str) -> None:
@@ -145,14 +131,14 @@ class Tour:
         loaded = self.window.viewing.loaded
         return loaded.ref.item_id if loaded else None
 
-    def run(self, task: Task, *names: str, labels: tuple[Label, ...] = ()) -> None:
-        from vlmtool_core.batch import RunSpec
-        from vlmtool_desktop.dialogs.run_dialog import RunRequest
-
+    def run(self, spec: RunSpec, *names: str) -> None:
         with Project.open(self.root) as project:
             ids = tuple(r.id for r in project.items() if r.name.endswith(names))
-        job = self.window.engine.run(RunRequest(RunSpec(task, labels=labels), ids))
-        self.wait(lambda: not job.running, f"{task}: {job.progress}")
+        job = self.window.engine.run(RunRequest(spec, ids))
+        self.wait(lambda: not job.running, f"{spec.task}: {job.progress}")
+
+    def box(self, item: int, frame: int, box: Box) -> None:
+        self.window.project.write(lambda p: p.add_box(item, frame, box), item_ids=(item,))
 
     def dialog(self, name: str, dialog: QDialog) -> None:
         dialog.show()
@@ -164,18 +150,18 @@ def tour(out: Path, home: Path, *, everything: bool) -> None:
     application = make_application()
     install_theme(application, "light")
     root = home / "Demo"
-    make_project(root, home / "media")
+    sheets = make_project(root, home / "media")
     trip = Tour(application, out, root, everything=everything)
     window = trip.window
     trip.wait(lambda: window.engine.installed.packs, "models")
     window.commands.open_root(root)
     trip.wait(lambda: window.library.model.rowCount() > 0, "library")
     trip.wait(lambda: window.viewer.canvas.has_picture, "picture")
+    _train(trip)
     _main(trip)
     if trip.everything:
         _dialogs(trip)
-    _train(trip)
-    _review(trip)
+    _review(trip, sheets)
     window.commands.close_project()
     trip.shoot("start")
     trip.theme("dark")
@@ -185,23 +171,20 @@ def tour(out: Path, home: Path, *, everything: bool) -> None:
 
 def _main(trip: Tour) -> None:
     window = trip.window
-    trip.run(Task.CLASSIFY, *(f"{name}.png" for name in PHOTOGRAPHS), labels=LABELS.labels)
-    trip.run(Task.CAPTION, "astronaut.png", "chelsea.png")
-    trip.run(Task.DETECT, "astronaut.png", labels=(Label("face"),))
-    trip.run(Task.READ, "page.png")
-    item = trip.show_item("astronaut.png")
-    window.project.write(
-        lambda p: p.add_box(item, 0, Box(346, 2, 466, 300, "rocket")), item_ids=(item,)
-    )
-    trip.wait(lambda: len(window.viewer.canvas.shapes) >= 1, "box")
+    rest = range(LABELLED + 1, tour_media.PER_DIGIT + 1)
+    digits = [f"{digit}-{number:02d}.png" for digit in tour_media.DIGITS for number in rest]
+    trip.run(RunSpec(Task.CLASSIFY, model="active"), *digits)
+    trip.run(RunSpec(Task.READ), *FORMS)
+    item = trip.show_item(FORMS[0])
+    trip.box(item, 0, Box(*tour_media.signature_box(), "signature"))
     trip.shoot("main-light")
     trip.theme("dark")
     trip.shoot("main-dark")
-    trip.show_item("page.png")
-    trip.shoot("read-dark")
     trip.theme("light")
-    trip.show_item("ct series")
-    window.session.set_frame(6)
+    item = trip.show_item("ct series")
+    trip.box(item, 8, Box(*tour_media.NODULE, "nodule"))
+    window.session.set_frame(8)
+    trip.wait(lambda: len(window.viewer.canvas.shapes) >= 1, "nodule")
     trip.shoot("dicom")
     window.show_tab(window.jobs)
     trip.shoot("jobs")
@@ -241,8 +224,8 @@ def _train(trip: Tour) -> None:
     window.commands.train()
     dialog = window.training.dialog
     assert dialog is not None
-    for attempt in range(2):
-        dialog.seed.setValue(attempt)
+    for first, last in ((1, 6), (7, LABELLED)):
+        label_digits(trip.root, first, last)
         dialog.verdict.setText("")
         dialog.train_button.click()
         trip.wait(dialog.train_button.isEnabled, "training")
@@ -253,31 +236,32 @@ def _train(trip: Tour) -> None:
     dialog.close()
 
 
-def _review(trip: Tour) -> None:
+def _review(trip: Tour, sheets: DemoSheets) -> None:
     window = trip.window
-    item = trip.show_item("astronaut.png")
-    findings = [
-        Finding(
-            "box",
-            title,
-            "photographs/astronaut.png",
-            score,
-            label,
-            box=box,
-            model="demo.check 1",
-            item_id=item,
-        )
-        for title, score, label, box in (
-            ("Face in the picture", 0.91, "face", Box(170, 60, 270, 200, "face")),
-            ("Flag in the background", 0.55, "flag", Box(0, 20, 120, 400, "flag")),
-            ("Text on the suit", 0.42, "badge", Box(190, 330, 300, 400, "badge")),
-        )
-    ]
-    window.project.write(lambda p: p.add_findings("demo.check", "1", findings))
-    window.review.reload()
-    trip.wait(lambda: window.review.model.rowCount() == 3, "findings")
+    trip.wait(lambda: window.engine.workflows, "workflows")
+    grade = next(w for w in window.engine.workflows if w.key == "education.grade")
+    values = {
+        "template": str(sheets.template_path),
+        "key": str(sheets.key_path),
+        "out": str(sheets.key_path.with_name("marks.csv")),
+    }
+    job = window.engine.run_workflow(grade, sheets.sheet_paths, values, [])
+    trip.wait(lambda: not job.running, "marking")
+    trip.wait(window.review.model.rowCount, "findings")
+    for dialog in window.findChildren(WorkflowResultDialog):
+        trip.shoot("workflow-result", dialog)
+        dialog.close()
     window.show_tab(window.review)
-    window.review.list.setCurrentIndex(window.review.model.index(0, 0))
+    window.review.list.setCurrentIndex(window.review.model.index(1, 0))
+    item = window.review.current()
+    assert item is not None
+    assert item.box is not None
+    box = item.box
+    trip.wait(lambda: trip.shown() == item.item_id, "answer sheet")
+    trip.settle()
+    canvas = window.viewer.canvas
+    middle = canvas.transform.to_view((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2)
+    canvas.zoom(2.0, QPointF(*middle))
     trip.shoot("review")
     window.show_tab(window.history)
     trip.shoot("history")
@@ -294,7 +278,7 @@ def main() -> int:
         home = Path(folder)
         if models.is_dir():
             (home / "models").symlink_to(models.absolute())
-        os.environ["VLMTOOL_HOME"] = str(home)
+        os.environ["VLMTOOL_HOME"] = os.environ["HOME"] = str(home)
         tour(out, home, everything="--all" in sys.argv)
     return 0
 

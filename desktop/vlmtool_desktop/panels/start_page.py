@@ -25,6 +25,14 @@ from vlmtool_desktop.widgets.parts import column, frame, push_button, row, set_r
 _ROOT = Qt.ItemDataRole.UserRole
 
 
+def short(folder: Path) -> str:
+    """The path of a folder with the user's own folder as `~`."""
+    try:
+        return str("~" / folder.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(folder)
+
+
 class StartPage(QWidget):
     """Buttons to begin, recent projects, and a card about models, plugins and the device."""
 
@@ -145,7 +153,7 @@ class StartPage(QWidget):
         self.recent.clear()
         for project in projects:
             item = QListWidgetItem(icons.icon("open", "text-muted"), project.name)
-            item.setText(f"{project.name}\n{project.root}")
+            item.setText(f"{project.name}\n{short(project.root)}")
             item.setData(_ROOT, str(project.root))
             if not project.there:
                 item.setText(self.tr("{name} (not there any more)").format(name=project.name))
