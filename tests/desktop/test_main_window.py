@@ -252,6 +252,7 @@ def test_next_unlabelled_skips_what_is_labelled(on_project: Opened) -> None:
     control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
     press(window, Qt.Key.Key_D, control, shift)
     on_project.wait(lambda: window.session.item == ids[3])
+    assert window.session.item not in ids[1:3]
 
 
 def test_search_and_filter(on_project: Opened) -> None:

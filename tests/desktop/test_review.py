@@ -9,7 +9,9 @@ from tests.desktop.conftest import Opened
 
 from vlmtool_core.records import Box, Finding, FindingStatus
 from vlmtool_desktop.dialogs.text_dialog import TextDialog
+from vlmtool_desktop.main_window import MainWindow
 from vlmtool_desktop.models.finding_model import PAGE
+from vlmtool_desktop.panels.review import readable
 
 
 @pytest.fixture
@@ -131,6 +133,12 @@ def test_other_statuses_can_be_looked_at(on_findings: Opened) -> None:
     assert first.status is FindingStatus.ACCEPTED
 
 
+def review_titles(window: MainWindow) -> list[str]:
+    model = window.review.model
+    found = [model.finding(row) for row in range(model.rowCount())]
+    return [finding.title for finding in found if finding is not None]
+
+
 def test_many_findings_are_fetched_in_pages(on_project: Opened) -> None:
     window = on_project.window
     many = [Finding("span", f"Span {n}", "/v.mp4") for n in range(3 * PAGE + 5)]
@@ -145,3 +153,10 @@ def test_many_findings_are_fetched_in_pages(on_project: Opened) -> None:
         return window.review.model.rowCount() == 3 * PAGE + 5
 
     on_project.wait(scrolled_to_the_end)
+    assert review_titles(window)[-1] == f"Span {3 * PAGE + 4}"
+
+
+def test_extra_values_are_shown_without_brackets() -> None:
+    assert readable([{"A": 0.0, "B": 0.966}]) == "A 0.00, B 0.97"
+    assert readable([["A", "B"]]) == "A, B"
+    assert readable("faint") == "faint"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import (
@@ -15,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vlmtool_core.records import Finding, FindingStatus
+from vlmtool_core.records import Finding, FindingStatus, Json
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.models.finding_model import FindingModel, FindingRole
 from vlmtool_desktop.panels.viewer import clock
@@ -33,6 +35,15 @@ from vlmtool_desktop.widgets.parts import (
 
 Index = QModelIndex | QPersistentModelIndex
 _ROW = QSize(200, 46)
+
+
+def readable(value: Json) -> str:
+    """A value of a finding's data as a person would write it: lists and tables without brackets."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {readable(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(readable(inner) for inner in value)
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 class FindingDelegate(QStyledItemDelegate):
@@ -208,7 +219,7 @@ class ReviewPanel(QWidget):
             lines.append(self.tr("Score: {score}").format(score=f"{finding.score:.0%}"))
         if finding.model:
             lines.append(self.tr("Says: {model}").format(model=finding.model))
-        lines += [f"{key}: {value}" for key, value in list(finding.data.items())[:6]]
+        lines += [f"{key}: {readable(value)}" for key, value in list(finding.data.items())[:6]]
         self.details.setText("\n".join(lines))
         self.note.setText(finding.note)
 
