@@ -16,6 +16,7 @@ from vlmtool_core.records import (
     ErrorInfo,
     Evidence,
     Json,
+    Mask,
     Outcome,
     OutcomeStatus,
     Score,
@@ -163,6 +164,24 @@ def evidence_from_json(value: Json, field: str = "evidence") -> Evidence:
     )
 
 
+def mask_to_json(mask: Mask) -> dict[str, Json]:
+    """The mask as COCO's `segmentation` object, with its label and score beside it."""
+    segmentation = {"size": list(mask.size), "counts": mask.counts}
+    return {"segmentation": segmentation, "label": mask.label, "score": mask.score}
+
+
+def mask_from_json(value: Json, field: str = "mask") -> Mask:
+    entry = mapping(value, field)
+    where = f"{field}.segmentation"
+    segmentation = mapping(required(entry, "segmentation", field), where)
+    size = sequence(required(segmentation, "size", where), f"{where}.size", integer)
+    if len(size) != 2 or min(size) < 1:
+        raise _wrong(f"{where}.size", "[height, width]", list(size))
+    counts = text(required(segmentation, "counts", where), f"{where}.counts")
+    label = text(entry.get("label", ""), f"{field}.label")
+    return Mask(size, counts, label, optional(entry.get("score"), f"{field}.score", number))
+
+
 def outcome_to_json(outcome: Outcome) -> dict[str, Json]:
     """`outcome` (the status), then only what the outcome holds."""
     found: dict[str, Json] = {"outcome": outcome.status.value}
@@ -176,6 +195,16 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Json]:
         found["lines"] = [_line_to_json(line) for line in outcome.lines]
     if outcome.embedding is not None:
         found["embedding"] = [float(value) for value in outcome.embedding]
+    if outcome.masks:
+        found["masks"] = [mask_to_json(mask) for mask in outcome.masks]
+    return {**found, **_basis_to_json(outcome)}
+
+
+def _basis_to_json(outcome: Outcome) -> dict[str, Json]:
+    """What an outcome rests on, or why there is none."""
+    found: dict[str, Json] = {}
+    if outcome.data is not None:
+        found["data"] = outcome.data
     if outcome.evidence:
         found["evidence"] = [_evidence_to_json(entry) for entry in outcome.evidence]
     if outcome.error is not None:
@@ -217,6 +246,8 @@ def outcome_from_json(value: Json) -> Outcome:
         lines=sequence(entry.get("lines", ()), "lines", line_from_json),
         embedding=optional(entry.get("embedding"), "embedding", _embedding),
         evidence=sequence(entry.get("evidence", ()), "evidence", evidence_from_json),
+        masks=sequence(entry.get("masks", ()), "masks", mask_from_json),
+        data=entry.get("data"),
         error=error,
         provenance=dict(mapping(entry.get("provenance", {}), "provenance")),
     )

@@ -35,6 +35,12 @@ class Task(StrEnum):
     ASK = "ask"
     READ = "read"
     EMBED = "embed"
+    SEGMENT = "segment"
+    ENHANCE = "enhance"
+
+
+# What a run over many items can do without anything drawn on each of them.
+RUN_TASKS = tuple(task for task in Task if task not in (Task.SEGMENT, Task.ENHANCE))
 
 
 class OutcomeStatus(StrEnum):
@@ -144,6 +150,21 @@ class TextLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """The pixels of one object, in the COCO format's compressed run lengths.
+
+    size : (height, width) of the oriented source, the order of COCO
+    counts : COCO's compressed RLE string, column by column, zeros first
+    score : the model's own estimate of the mask's quality (predicted IoU), in [0, 1]
+    """
+
+    size: tuple[int, int]
+    counts: str
+    label: str = ""
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Something an answer rests on: a tag, a box, a read line, a header fact."""
 
@@ -158,6 +179,7 @@ class Outcome:
     """What a model says of one frame. Exactly the fields of its task are filled.
 
     embedding : float32 (d,), L2-normalised
+    data : the validated answer to a structured question, as JSON; `text` is the model's own words
     provenance : model preprocessing, decoder and settings that made it
     """
 
@@ -168,6 +190,8 @@ class Outcome:
     lines: tuple[TextLine, ...] = ()
     embedding: np.ndarray | None = None
     evidence: tuple[Evidence, ...] = ()
+    masks: tuple[Mask, ...] = ()
+    data: Json = None
     error: ErrorInfo | None = None
     provenance: Mapping[str, Json] = field(default_factory=dict)
 

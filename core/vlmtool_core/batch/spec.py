@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vlmtool_core.errors import FormatError, UsageError
-from vlmtool_core.records import Json, Label, Task
+from vlmtool_core.records import RUN_TASKS, Json, Label, Task
 
 FrameChoice = Literal["first", "every", "all"]
 
@@ -46,6 +46,12 @@ class RunSpec:
     sample_s: float = 2.0
 
     def __post_init__(self) -> None:
+        if self.task not in RUN_TASKS:
+            raise UsageError(
+                f"{self.task} works on one picture at a time, not in a run",
+                field="task",
+                remedy=f"Use: vlmtool-cli {self.task} PATH",
+            )
         if self.task is Task.ASK and not (self.question or "").strip():
             raise UsageError("the task ask needs a question", field="question")
         if self.threshold is not None and not 0 <= self.threshold <= 1:

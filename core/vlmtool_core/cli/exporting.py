@@ -12,7 +12,7 @@ from vlmtool_core.errors import UsageError
 from vlmtool_core.formats import read_results, write_annotations, write_results
 from vlmtool_core.paths import stream_atomically
 from vlmtool_core.project import Project
-from vlmtool_core.records import Task
+from vlmtool_core.records import RUN_TASKS, Task
 
 
 @click.command()
@@ -30,7 +30,7 @@ from vlmtool_core.records import Task
     type=click.Choice(["annotations", "predictions"]),
     help="What of a project (default: annotations).",
 )
-@click.option("--task", type=click.Choice([t.value for t in Task]), help="Only this task.")
+@click.option("--task", type=click.Choice([t.value for t in RUN_TASKS]), help="Only this task.")
 @click.option(
     "--all-runs", is_flag=True, help="Predictions of every run, not only the newest of each frame."
 )

@@ -22,7 +22,7 @@ from vlmtool_core.cli.run_output import (
 from vlmtool_core.cli.run_prompts import prompt_and_question
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback
-from vlmtool_core.records import ItemRef, LabelSet, ResultRow, Task
+from vlmtool_core.records import RUN_TASKS, ItemRef, LabelSet, ResultRow, Task
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
@@ -53,7 +53,7 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--task",
         required=True,
-        type=click.Choice([str(task) for task in Task]),
+        type=click.Choice([str(task) for task in RUN_TASKS]),
         help="What the model is to do.",
     ),
     click.option("--labels", help='Labels to classify or detect, as "cat,dog,bird".'),

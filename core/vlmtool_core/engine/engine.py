@@ -71,6 +71,11 @@ class Engine:
             self._device = _choose_device(self._wanted_device)
         return self._device
 
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "bfloat16": what weights are loaded in."""
+        return "float32"
+
     def family(self, pack_id: str) -> Family:
         """The loaded family of a pack; its hashes are checked before it is loaded.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from vlmtool_core.engine.model_folder import ModelFolder
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.errors import TaskNotServedError
 from vlmtool_core.records import Frame, Label, Outcome, Task
@@ -18,10 +19,14 @@ class Surroundings(Protocol):
     """What a family gets from the engine: the device and the other loaded packs.
 
     device : "cpu" or "cuda"
+    dtype : what weights are loaded in: "float32" or "bfloat16"
     """
 
     @property
     def device(self) -> str: ...
+
+    @property
+    def dtype(self) -> str: ...
 
     def family(self, pack_id: str) -> Family:
         """The loaded family of another pack; `MissingPackError` if it is not installed."""
@@ -35,11 +40,16 @@ class Family:
     frame is `Outcome.failed` for that frame only.
 
     parts : ids of the other packs whose weights also decide the outcome, by task
+    model_types : `model_type`s of transformers whose folders belong to this family
+    architectures : endings of the architecture's name that it must have, any when empty
+    fallback : asked only when no other family serves a folder
     """
 
     name: ClassVar[str] = ""
     tasks: ClassVar[tuple[Task, ...]] = ()
+    model_types: ClassVar[tuple[str, ...]] = ()
     architectures: ClassVar[tuple[str, ...]] = ()
+    fallback: ClassVar[bool] = False
     parts: ClassVar[Mapping[Task, tuple[str, ...]]] = {}
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
@@ -48,9 +58,18 @@ class Family:
         self.device = surroundings.device
 
     @classmethod
-    def serves(cls, architecture: str) -> bool:
-        """Whether folders with this transformers architecture belong to this family."""
-        return architecture.endswith(cls.architectures) if cls.architectures else False
+    def serves(cls, folder: ModelFolder) -> bool:
+        """Whether this folder of a model belongs to this family."""
+        if cls.model_types and folder.model_type not in cls.model_types:
+            return False
+        if cls.architectures:
+            return any(name.endswith(cls.architectures) for name in folder.architectures)
+        return bool(cls.model_types)
+
+    @classmethod
+    def tasks_of(cls, folder: ModelFolder) -> tuple[Task, ...]:  # noqa: ARG003
+        """The tasks that this model serves; all of the family's unless it has no head for some."""
+        return cls.tasks
 
     def classify(
         self, frames: Sequence[Frame], labels: Sequence[Label] | None, *, exclusive: bool

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import Any
 
+from vlmtool_core.engine.model_folder import read_model_folder
 from vlmtool_core.engine.packs import Pack, PackFile, hash_file
-from vlmtool_core.engine.registry import family_of_architecture
+from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.errors import UsageError
 
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
@@ -23,17 +22,16 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
     ------
     UsageError : not that layout, pickled weights only, remote code, or no family for it.
     """
-    config = _read_json(folder / "config.json", "This is no folder in the layout of transformers.")
+    model = read_model_folder(folder)
     _refuse_code(folder)
     _require_safetensors(folder)
-    architectures = config.get("architectures") or []
-    family = family_of_architecture(architectures)
+    family = family_of_folder(model)
     if family is None:
         raise UsageError(
-            f"no family serves {', '.join(map(str, architectures)) or 'a model without a name'}",
+            f"no family serves {', '.join(model.architectures) or 'a model without a name'}",
             path=folder / "config.json",
             field="architectures",
-            remedy="Choose an image classifier or a CLIP-like model.",
+            remedy="See which models can be used: vlmtool-cli models families",
         )
     files = tuple(
         PackFile(path.relative_to(folder).as_posix(), hash_file(path), path.stat().st_size)
@@ -44,29 +42,17 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
     return Pack(
         id=pack_id,
         version=digest.hexdigest()[:12],
-        title=str(config.get("_name_or_path") or folder.name),
+        title=str(model.config.get("_name_or_path") or folder.name),
         family=family.name,
-        tasks=family.tasks,
+        tasks=family.tasks_of(model),
         licence=_licence(folder),
         licence_files=tuple(f.name for f in files if f.name in _LICENCES),
         source=f"folder {folder}",
-        input=f"{config.get('model_type', 'transformers')} model",
+        input=f"{model.model_type or 'transformers'} model",
         files=files,
         path=folder,
         location=folder,
     )
-
-
-def _read_json(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError("there is no such file", path=path, remedy=remedy) from error
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot be read: {error}", path=path, remedy=remedy) from error
-    if not isinstance(value, dict):
-        raise UsageError("holds no JSON object", path=path, remedy=remedy)
-    return value
 
 
 def _refuse_code(folder: Path) -> None:

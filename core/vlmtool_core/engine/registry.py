@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 from vlmtool_core.engine import families
 from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.model_folder import ModelFolder
 from vlmtool_core.errors import PackError
 
 _FAMILIES: dict[str, type[Family]] = {}
@@ -64,9 +65,8 @@ def family(name: str) -> type[Family]:
     return found
 
 
-def family_of_architecture(architectures: Sequence[str]) -> type[Family] | None:
-    """The family that serves a transformers architecture (`CLIPModel`), or None."""
-    for candidate in _discover().values():
-        if any(candidate.serves(str(name)) for name in architectures):
-            return candidate
-    return None
+def family_of_folder(folder: ModelFolder) -> type[Family] | None:
+    """The family that serves a folder in the layout of transformers, or None."""
+    found = [candidate for candidate in _discover().values() if candidate.serves(folder)]
+    found.sort(key=lambda candidate: (candidate.fallback, candidate.name))
+    return found[0] if found else None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import FormatError, UsageError
-from vlmtool_core.records import Label, Task
+from vlmtool_core.records import RUN_TASKS, Label, Task
 
 texts = st.text(min_size=1, max_size=12)
 labels = st.lists(
@@ -22,7 +22,7 @@ labels = st.lists(
 ).map(tuple)
 specs = st.builds(
     RunSpec,
-    st.sampled_from(list(Task)),
+    st.sampled_from(RUN_TASKS),
     st.none() | texts,
     labels,
     st.booleans(),

@@ -16,23 +16,31 @@ _STEPS = ("size", "crop_size", "do_center_crop", "resample", "image_mean", "imag
 
 
 class TransformersFamily(Family):
-    """A model in a local folder; nothing is fetched and no code of the folder is run."""
+    """A model in a local folder; nothing is fetched and no code of the folder is run.
+
+    auto_class : the class of transformers that loads the model
+    processor_class : the class that loads what makes its inputs
+    """
 
     auto_class: str
+    processor_class: str = "AutoImageProcessor"
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
         super().__init__(pack, surroundings)
+        self._processor = self._load(self.processor_class)
+        dtype = getattr(torch, surroundings.dtype)
+        model = self._load(self.auto_class, use_safetensors=True, dtype=dtype)
+        self._model = model.eval().to(self.device)
+
+    def _load(self, class_name: str, **options: Any) -> Any:
+        """What `class_name` of transformers makes of the pack's folder."""
         import transformers
 
-        local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-        processors: Any = transformers.AutoImageProcessor
-        loader: Any = getattr(transformers, self.auto_class)
+        loader: Any = getattr(transformers, class_name)
         with quiet_transformers():
-            self._processor = processors.from_pretrained(pack.location, **local)
-            model: Any = loader.from_pretrained(
-                pack.location, use_safetensors=True, dtype=torch.float32, **local
+            return loader.from_pretrained(
+                self.pack.location, local_files_only=True, trust_remote_code=False, **options
             )
-        self._model = model.eval().to(self.device)
 
     def _pixels(self, frames: Sequence[Frame]) -> torch.Tensor:
         """float32 (n, 3, h, w), by the model's own image processor."""

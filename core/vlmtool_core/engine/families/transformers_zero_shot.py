@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from vlmtool_core.engine.families.transformers_base import TransformersFamily, p
 from vlmtool_core.engine.family import Surroundings
 from vlmtool_core.engine.label_sets import softmax_by_set
 from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import embedding_outcome, ranked_outcome
 from vlmtool_core.engine.text_space import cached_texts, label_embeddings, normalise
@@ -37,12 +35,7 @@ class TransformersZeroShot(TransformersFamily):
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
         super().__init__(pack, surroundings)
-        from transformers import AutoTokenizer
-
-        with quiet_transformers():
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(
-                pack.location, local_files_only=True, trust_remote_code=False
-            )
+        self._tokenizer = self._load("AutoTokenizer")
         self._has_bias = hasattr(self._model, "logit_bias")
 
     def classify(
