@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -11,27 +10,21 @@ from typing import TYPE_CHECKING
 
 from vlmtool_core.engine import builtin_packs
 from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.guarding import guarded, problem_of
 from vlmtool_core.engine.heads import ProbeHead
 from vlmtool_core.engine.model_store import ModelStore
 from vlmtool_core.engine.packs import Pack, verify_pack
-from vlmtool_core.engine.preprocessing import check_frame
 from vlmtool_core.engine.registry import family as family_named
 from vlmtool_core.engine.results import cut_scores
 from vlmtool_core.engine.text_space import unique_labels
 from vlmtool_core.errors import (
-    EngineMemoryError,
-    InferenceError,
-    PackIntegrityError,
     TaskNotServedError,
     UsageError,
-    VlmtoolError,
 )
 from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, Task
 
 if TYPE_CHECKING:
     import numpy as np
-
-log = logging.getLogger(__name__)
 
 # Threads that wait for work must sleep, not spin: where another program keeps a core busy,
 # spinning makes inference many times slower. OpenMP reads this when torch is imported.
@@ -275,12 +268,12 @@ class Engine:
     ) -> list[Outcome]:
         pack_id = model or DEFAULT_PACKS[task]
         _require_task(self._pack(pack_id), task)
-        outcomes: list[Outcome | None] = [_problem(frame) for frame in frames]
+        outcomes: list[Outcome | None] = [problem_of(frame) for frame in frames]
         good = [n for n, outcome in enumerate(outcomes) if outcome is None]
         if good:
             with self._lock:
                 family = self.family(pack_id)
-                results = _guarded(lambda batch: call(family, batch), [frames[n] for n in good])
+                results = guarded(lambda batch: call(family, batch), [frames[n] for n in good])
             for n, result in zip(good, results, strict=True):
                 outcomes[n] = result
         return [outcome for outcome in outcomes if outcome is not None]
@@ -303,43 +296,3 @@ def _require_task(pack: Pack, task: Task) -> None:
             f"{pack.id} serves {', '.join(pack.tasks) or 'no task of its own'}, not {task}",
             field="model",
         )
-
-
-def _problem(frame: Frame) -> Outcome | None:
-    try:
-        check_frame(frame)
-    except InferenceError as error:
-        return Outcome.failed(error)
-    return None
-
-
-def _guarded(
-    call: Callable[[Sequence[Frame]], list[Outcome]], frames: Sequence[Frame]
-) -> list[Outcome]:
-    """Run a batch; if it fails, run its frames alone, so that only the broken one fails."""
-    try:
-        return call(frames)
-    except (UsageError, TaskNotServedError, PackIntegrityError):
-        raise  # wrong for every frame
-    except VlmtoolError as error:
-        if error.exit_code == 3:
-            raise
-        failure: Exception = error
-    except Exception as error:
-        log.exception("a batch of %d frames failed", len(frames))
-        failure = _as_engine_error(error)
-    if len(frames) == 1:
-        return [Outcome.failed(failure)]
-    if isinstance(failure, EngineMemoryError):
-        raise failure
-    return [_guarded(call, [frame])[0] for frame in frames]
-
-
-def _as_engine_error(error: Exception) -> VlmtoolError:
-    import torch
-
-    text = str(error)
-    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    if exhausted or "can't allocate memory" in text or "Failed to allocate memory" in text:
-        return EngineMemoryError("memory ran out during inference")
-    return InferenceError(f"the model failed: {type(error).__name__}: {text[:300]}")

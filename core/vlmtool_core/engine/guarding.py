@@ -1,0 +1,62 @@
+"""Batches that survive: a frame that breaks one fails alone, and memory that ran out is named."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from vlmtool_core.engine.preprocessing import check_frame
+from vlmtool_core.errors import (
+    CancelledError,
+    EngineMemoryError,
+    InferenceError,
+    PackIntegrityError,
+    TaskNotServedError,
+    UsageError,
+    VlmtoolError,
+)
+from vlmtool_core.records import Frame, Outcome
+
+log = logging.getLogger(__name__)
+
+
+def problem_of(frame: Frame) -> Outcome | None:
+    """The failure of a frame that no model can take, None when it is sound."""
+    try:
+        check_frame(frame)
+    except InferenceError as error:
+        return Outcome.failed(error)
+    return None
+
+
+def guarded(
+    call: Callable[[Sequence[Frame]], list[Outcome]], frames: Sequence[Frame]
+) -> list[Outcome]:
+    """Run a batch; if it fails, run its frames alone, so that only the broken one fails."""
+    try:
+        return call(frames)
+    except (UsageError, TaskNotServedError, PackIntegrityError, CancelledError):
+        raise  # concerns every frame
+    except VlmtoolError as error:
+        if error.exit_code == 3:
+            raise
+        failure: Exception = error
+    except Exception as error:
+        log.exception("a batch of %d frames failed", len(frames))
+        failure = as_engine_error(error)
+    if len(frames) == 1:
+        return [Outcome.failed(failure)]
+    if isinstance(failure, EngineMemoryError):
+        raise failure
+    return [guarded(call, [frame])[0] for frame in frames]
+
+
+def as_engine_error(error: Exception) -> VlmtoolError:
+    """What a library raised, as an error of ours: memory that ran out, or a broken inference."""
+    import torch
+
+    text = str(error)
+    exhausted = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    if exhausted or "can't allocate memory" in text or "Failed to allocate memory" in text:
+        return EngineMemoryError("memory ran out during inference")
+    return InferenceError(f"the model failed: {type(error).__name__}: {text[:300]}")
