@@ -43,23 +43,39 @@ class Call:
     _sent_at: float = 0.0
     _progress: Progress = field(default_factory=lambda: Progress(0))
     _curve: list[Json] = field(default_factory=list)
+    _text: list[str] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def progress(self, progress: Progress) -> None:
         """Report, at most ten times a second but always the end."""
-        self._progress = progress
-        if progress.done == progress.total or self._due():
-            self._send_now()
+        with self._lock:
+            self._progress = progress
+            if progress.done == progress.total or self._due():
+                self._send_now()
 
     def point(self, point: Json) -> None:
         """A point of a training curve; points travel together, none is lost."""
-        self._curve.append(point)
-        if self._due():
-            self._send_now()
+        with self._lock:
+            self._curve.append(point)
+            if self._due():
+                self._send_now()
+
+    def stream(self, text: str) -> None:
+        """A piece of an answer while it is written, as `text` of a progress message.
+
+        Pieces that come close together travel together; none is lost or reordered, and all
+        arrive before the result or the error.
+        """
+        with self._lock:
+            self._text.append(text)
+            if self._due():
+                self._send_now()
 
     def flush(self) -> None:
-        """Send the points that are still waiting."""
-        if self._curve:
-            self._send_now()
+        """Send the points and the text that are still waiting."""
+        with self._lock:
+            if self._curve or self._text:
+                self._send_now()
 
     def _due(self) -> bool:
         return time.monotonic() - self._sent_at >= LEAST_INTERVAL_S
@@ -69,6 +85,8 @@ class Call:
         message = progress_to_json(self._progress)
         if self._curve:
             message["curve"], self._curve = self._curve, []
+        if self._text:
+            message["text"], self._text = "".join(self._text), []
         self.send(message)
 
 
@@ -156,7 +174,6 @@ class HostServer:
         try:
             call.cancel.check()
             reply = Message("result", number, handler(call))
-            call.flush()
             encode(reply)
         except VlmtoolError as error:
             log.info("%s ended with %s: %s", kind, error.code, error)
@@ -168,6 +185,7 @@ class HostServer:
             with self._running_lock:
                 self._running.pop(number, None)
             if reply is not None:
+                call.flush()
                 self._send(reply)
 
     def _cancel(self, number: Json) -> bool:

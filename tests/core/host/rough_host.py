@@ -54,6 +54,14 @@ def burst(call: Call) -> Any:
     return 5000
 
 
+def tell(call: Call) -> Any:
+    for piece in call.params["pieces"]:
+        call.stream(piece)
+    if call.params.get("break"):
+        raise DamagedMediaError("the story ends early")
+    return "told"
+
+
 def leave(call: Call) -> Any:
     raise SystemExit("a library wanted to end the program")
 
@@ -70,6 +78,7 @@ HANDLERS = {
     "release": release,
     "fail": fail,
     "burst": burst,
+    "tell": tell,
     "leave": leave,
     "unwritable": unwritable,
 }

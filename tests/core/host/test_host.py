@@ -185,6 +185,17 @@ def test_progress_is_throttled_and_no_curve_point_is_lost(client: HostClient) ->
     assert points == list(range(1, 5001))
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_streamed_text_arrives_whole_and_before_the_end(client: HostClient, broken: bool) -> None:
+    answers = Answers(client)
+    pieces = [f"片 {number} 🖼 " for number in range(2000)]
+    state, _ = answers.ask("tell", {"pieces": pieces, "break": broken})
+    assert state == ("error" if broken else "result")
+    assert "".join(p.get("text", "") for p in answers.progress) == "".join(pieces)
+    assert answers.progress[0]["text"] == pieces[0]
+    assert len(answers.progress) < 100
+
+
 def test_a_thousand_pings_leak_nothing(client: HostClient) -> None:
     answers = Answers(client)
     for _ in range(50):
