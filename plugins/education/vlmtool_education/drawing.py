@@ -255,7 +255,8 @@ def draw_demo_sheets(folder: Path, *, students: int = 4, seed: int = 0) -> DemoS
 
 def write_picture(path: Path, picture: Picture) -> None:
     """Write uint8 (h, w, 3) RGB as a JPEG or, by the ending, a PNG."""
-    ok, data = cv2.imencode(path.suffix, picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    quality = [] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
+    ok, data = cv2.imencode(path.suffix, picture[:, :, ::-1], quality)
     if not ok:
         raise ValueError(f"{path.name} cannot be coded")
     write_atomically(path, data.tobytes())
