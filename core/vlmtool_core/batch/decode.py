@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from vlmtool_core.batch.frames import MAX_SIDE, choose_frames
+from vlmtool_core.batch.frames import choose_frames
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
@@ -59,10 +59,13 @@ class Decoded:
 
 Event = Opened | Decoded
 HashOf = Callable[[ItemRef], str]
+SideOf = Callable[[], int]  # longer side in pixels that is enough for the model
 
 
-def decode_item(job: Job, spec: RunSpec, hash_of: HashOf) -> Iterator[Event]:
+def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, side_of: SideOf) -> Iterator[Event]:
     """Every frame of one item that `spec` asks for and that is not done yet.
+
+    side_of : asked once the item is open (`Predictor.decode_side`, which loads the model)
 
     Nothing is raised: whatever goes wrong becomes a `Decoded` with its error, frame 0 when the
     item cannot even be opened.
@@ -71,7 +74,7 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf) -> Iterator[Event]:
     try:
         item = replace(item, sha256=hash_of(item))
         with open_media(item.path, item.files) as source:
-            yield from _frames(item, source, job, spec)
+            yield from _frames(item, source, job, spec, side_of)
     except Exception as error:
         log.info("%s cannot be opened", item.item, exc_info=True)
         first = min(job.only, default=0) if job.only is not None else 0
@@ -79,13 +82,14 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf) -> Iterator[Event]:
             yield Decoded(item, first, error=ErrorInfo.from_exception(error))
 
 
-def _frames(item: ItemRef, source: MediaSource, job: Job, spec: RunSpec) -> Iterator[Event]:
-    side = MAX_SIDE[spec.task]
+def _frames(
+    item: ItemRef, source: MediaSource, job: Job, spec: RunSpec, side_of: SideOf
+) -> Iterator[Event]:
     chosen = choose_frames(source, spec) if job.only is None else sorted(job.only)
     wanted = [index for index in chosen if index not in job.done]
     yield Opened(item, len(wanted))
     for index in wanted:
-        yield _one(item, source, index, side)
+        yield _one(item, source, index, side_of())
 
 
 def _one(item: ItemRef, source: MediaSource, index: int, side: int) -> Decoded:

@@ -1,4 +1,4 @@
-"""Which frames of an item a run looks at, and how large they are decoded."""
+"""Which frames of an item a run looks at."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ from collections.abc import Callable, Sequence
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.media import MediaSource
-from vlmtool_core.records import MediaKind, Task
+from vlmtool_core.records import MediaKind
 
 MOST_OF_A_SERIES = 8
-
-# Longer side in pixels that is enough for the task; boxes still refer to the source's pixels.
-MAX_SIDE = {
-    Task.CLASSIFY: 640,
-    Task.EMBED: 640,
-    Task.DETECT: 2048,
-    Task.CAPTION: 2048,
-    Task.ASK: 2048,
-    Task.READ: 2560,
-}
 
 
 def choose_frames(source: MediaSource, spec: RunSpec) -> list[int]:

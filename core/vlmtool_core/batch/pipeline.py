@@ -13,6 +13,8 @@ from typing import Self
 from vlmtool_core.batch.decode import DecodeAhead, Decoded, HashOf, Job, Opened, decode_item
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.errors import CancelledError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Outcome
 
@@ -40,12 +42,25 @@ class Batch:
     opened: tuple[Opened, ...]
 
 
+class _Stop(CancelToken):
+    """Set when the run is cancelled, and when nobody reads its batches any more."""
+
+    def __init__(self, run: CancelToken) -> None:
+        super().__init__()
+        self._run = run
+
+    @property
+    def cancelled(self) -> bool:
+        return super().cancelled or self._run.cancelled
+
+
 class Pipeline:
     """Iterates over batches as they get finished; use as a context manager.
 
     The engine works in a thread of its own, so that the caller can stop waiting for it: when
-    `cancel` is set the iteration ends within 0.1 s. A forward pass that is under way is left to
-    finish by itself and its answers are dropped. Errors that concern every frame are raised.
+    `cancel` is set the iteration ends within 0.1 s. A forward pass that is under way stops where
+    its family asks `engine.stopping`, else it finishes by itself; its answers are dropped. Errors
+    that concern every frame are raised.
     """
 
     def __init__(
@@ -59,9 +74,11 @@ class Pipeline:
     ) -> None:
         self._predictor = predictor
         self._cancel = cancel
+        self._stop = _Stop(cancel)
         self._results: queue.Queue[Batch | Exception | None] = queue.Queue(MOST_BATCHES_WAITING)
-        self._stop = threading.Event()
-        self._ahead = DecodeAhead(jobs, lambda job: decode_item(job, spec, hash_of))
+        self._ahead = DecodeAhead(
+            jobs, lambda job: decode_item(job, spec, hash_of, predictor.decode_side)
+        )
         threading.Thread(target=self._work, name="predict", daemon=True).start()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -86,12 +103,15 @@ class Pipeline:
         traceback: TracebackType | None,
     ) -> None:
         """Let the threads end; they need not be waited for."""
-        self._stop.set()
+        self._stop.cancel()
         self._ahead.close()
 
     def _work(self) -> None:
         try:
-            self._predict_all()
+            with stoppable(self._stop):
+                self._predict_all()
+        except CancelledError:
+            self._put(None)
         except Exception as error:
             log.info("the run ends with an error", exc_info=True)
             self._put(error)
@@ -99,7 +119,7 @@ class Pipeline:
             self._put(None)
 
     def _put(self, result: Batch | Exception | None) -> None:
-        while not self._stop.is_set():
+        while not self._stop.cancelled:
             try:
                 self._results.put(result, timeout=POLL_S)
             except queue.Full:
@@ -111,7 +131,7 @@ class Pipeline:
         opened: list[Opened] = []
         frames = 0
         for event in self._ahead:
-            if self._stop.is_set():
+            if self._stop.cancelled:
                 return
             if isinstance(event, Opened):
                 opened.append(event)
@@ -122,7 +142,7 @@ class Pipeline:
             if frames >= size or len(waiting) >= 4 * size:
                 self._put(_answer(waiting, opened, self._predictor))
                 waiting, opened, frames = [], [], 0
-        if (waiting or opened) and not self._stop.is_set():
+        if (waiting or opened) and not self._stop.cancelled:
             self._put(_answer(waiting, opened, self._predictor))
 
 

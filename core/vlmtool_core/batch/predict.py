@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import math
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING
 from vlmtool_core.batch.decode import Decoded
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.turns import turns_of
+from vlmtool_core.engine.family import DECODE_SIDE
 from vlmtool_core.errors import (
+    CancelledError,
     EngineMemoryError,
     InferenceError,
     MissingError,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
 
 # These concern every frame alike, so they end the run instead of filling a table with failures.
-_FATAL = (MissingError, PackError, TaskNotServedError, UsageError)
+_FATAL = (CancelledError, MissingError, PackError, TaskNotServedError, UsageError)
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,20 @@ class Predictor:
         if self._head is None or spec.head_version is None:
             return model
         return replace(model, version=f"{model.version}+{spec.head_version}")
+
+    def decode_side(self) -> int:
+        """Longer side in pixels at which the model wants its pictures; loads the model."""
+        return self._decode_side
+
+    @functools.cached_property
+    def _decode_side(self) -> int:
+        model = self._spec.model or (self._head.pack if self._head else None)
+        try:
+            return self._engine.decode_side(self._spec.task, model)
+        except Exception:
+            # The run meets the same error when it asks the model, and reports it there.
+            log.info("the size to decode at is not known", exc_info=True)
+            return DECODE_SIDE[self._spec.task]
 
     def __call__(self, frames: Sequence[Frame]) -> list[Outcome]:
         """One outcome per frame, in order; a frame that fails disturbs no other.

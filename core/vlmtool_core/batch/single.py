@@ -23,11 +23,12 @@ def predict_one(
     MissingError, PackError, TaskNotServedError, UsageError : no frame could ever succeed.
     """
     job = Job(item, only=frozenset({frame}))
-    events = [e for e in decode_item(job, spec, _known_hash) if isinstance(e, Decoded)]
-    decoded = events[0]
+    predictor = Predictor(engine, spec, batch_size=1, urgent=True)
+    events = decode_item(job, spec, _known_hash, predictor.decode_side)
+    decoded = next(event for event in events if isinstance(event, Decoded))
     outcome = Outcome(OutcomeStatus.FAILED, error=decoded.error)
     if decoded.frame is not None:
-        outcome = Predictor(engine, spec, batch_size=1, urgent=True)([decoded.frame])[0]
+        outcome = predictor([decoded.frame])[0]
     return ResultRow(
         item=item.item,
         sha256=decoded.item.sha256,

@@ -205,6 +205,15 @@ class Engine:
         """
         return self._run(Task.EMBED, model, frames, lambda family, batch: family.embed(batch))
 
+    def decode_side(self, task: Task, model: str | None = None) -> int:
+        """Longer side in pixels at which pictures are decoded for this task; loads the model.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError
+        """
+        return self.family(model or DEFAULT_PACKS[task]).decode_side(task)
+
     def embedding_size(self, model: str | None = None) -> int:
         """The d of `embed`."""
         return self.family(model or DEFAULT_PACKS[Task.EMBED]).embedding_size

@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# Longer side in pixels that is enough for a task, where a family does not know its own; boxes
+# still refer to the source's pixels.
+DECODE_SIDE: Mapping[Task, int] = {
+    Task.CLASSIFY: 640,
+    Task.EMBED: 640,
+    Task.DETECT: 2048,
+    Task.CAPTION: 2048,
+    Task.ASK: 2048,
+    Task.READ: 2560,
+    Task.SEGMENT: 2048,
+    Task.ENHANCE: 2048,
+}
+
+
 class Surroundings(Protocol):
     """What a family gets from the engine: the device and the other loaded packs.
 
@@ -70,6 +84,13 @@ class Family:
     def tasks_of(cls, folder: ModelFolder) -> tuple[Task, ...]:  # noqa: ARG003
         """The tasks that this model serves; all of the family's unless it has no head for some."""
         return cls.tasks
+
+    def decode_side(self, task: Task) -> int:
+        """Longer side in pixels at which pictures are decoded for a task: what is enough for it.
+
+        Families whose input is small override it, so that less is decoded.
+        """
+        return DECODE_SIDE[task]
 
     def classify(
         self, frames: Sequence[Frame], labels: Sequence[Label] | None, *, exclusive: bool

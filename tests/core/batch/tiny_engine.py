@@ -26,6 +26,7 @@ class TinyEngine:
 
     work : rounds of hashing per frame, to make a frame take time
     fits : frames that fit into memory
+    side : longer side in pixels at which it wants its pictures
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class TinyEngine:
         hook: Callable[[Sequence[Frame]], None] | None = None,
         work: int = 0,
         fits: int = 10**9,
+        side: int = 640,
     ) -> None:
         self.hook = hook
         self.work = work
         self.fits = fits
+        self.side = side
         self.batches: list[int] = []
 
     def identity(self, task: Any, model: Any = None, head: Any = None) -> ModelIdentity:
@@ -45,6 +48,9 @@ class TinyEngine:
 
     def embedding_size(self, model: Any = None) -> int:
         return 3
+
+    def decode_side(self, task: Any, model: Any = None) -> int:
+        return self.side
 
     def check_head(self, head: Any, model: Any = None) -> None:
         if head.pack_fingerprint != IDENTITY.fingerprint:

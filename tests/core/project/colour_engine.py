@@ -33,6 +33,9 @@ class ColourEngine:
     def embedding_size(self, model: Any = None) -> int:
         return 12
 
+    def decode_side(self, task: Any, model: Any = None) -> int:
+        return 640
+
     def embed(self, frames: Sequence[Frame], **_: Any) -> list[Outcome]:
         self.embedded += len(frames)
         return [Outcome(OutcomeStatus.OK, embedding=_vector(frame)) for frame in frames]
