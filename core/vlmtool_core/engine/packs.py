@@ -18,6 +18,14 @@ from vlmtool_resources import files as resource_files
 
 PACK_FILE = "pack.toml"
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# Written only where there is something to say.
+_OPTIONAL: Mapping[str, type[Any]] = {
+    "memory_bytes": int,
+    "revision": str,
+    "installed_at": str,
+    "licence_accepted_at": str,
+    "licence_accepted_by": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,12 @@ class Pack:
     path : its folder in the model store, with `pack.toml`
     location : where its files lie: `path`, or the user's own folder for packs used in place
     options : what its family needs to know (architecture, preprocessing)
+    memory_bytes : what its weights need when loaded in float32 (half of it in bfloat16);
+        0 where it is not known
+    revision : the commit of the hub's repository that it was pulled from, or ""
+    installed_at : when it came into the store, ISO 8601 in UTC, or ""
+    licence_accepted_at, licence_accepted_by : when and by which user of this machine the terms
+        were accepted, or "" where they ask for nothing
     """
 
     id: str
@@ -93,6 +107,11 @@ class Pack:
     path: Path
     location: Path
     options: Mapping[str, Json] = field(default_factory=dict)
+    memory_bytes: int = 0
+    revision: str = ""
+    installed_at: str = ""
+    licence_accepted_at: str = ""
+    licence_accepted_by: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -170,6 +189,7 @@ def write_pack(pack: Pack, folder: Path) -> None:
     }
     if pack.location != pack.path:
         values["location"] = str(pack.location)
+    values.update((name, getattr(pack, name)) for name in _OPTIONAL if getattr(pack, name))
     write_atomically(folder / PACK_FILE, tomli_w.dumps(values).encode())
 
 
@@ -197,6 +217,7 @@ def read_pack(folder: Path) -> Pack:
             path=folder,
             location=Path(values.get("location", folder)),
             options=values["options"],
+            **{name: kind(values[name]) for name, kind in _OPTIONAL.items() if name in values},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise PackIntegrityError(f"damaged: {error!r}", path=path) from error
