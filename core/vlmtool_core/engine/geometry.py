@@ -35,7 +35,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, limit: float) -> np.ndarray:
     return np.array(kept, dtype=int)
 
 
-def source_box(xyxy: np.ndarray, label: str, score: float, frame: Frame) -> Box | None:
+def source_box(xyxy: np.ndarray, label: str, score: float | None, frame: Frame) -> Box | None:
     """A box in pixels of `frame.pixels` as a box in the oriented source, clipped to it.
 
     None when nothing of it is inside the picture.
