@@ -1,18 +1,30 @@
-"""Local folders in the layout of transformers as packs: what is taken, and what is refused."""
+"""Folders in the layout of transformers as packs: what is taken, and what is refused."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from vlmtool_core.engine.model_folder import read_model_folder
+from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.model_folder import ModelFolder, read_model_folder
+from vlmtool_core.engine.pack_files import (
+    is_licence,
+    read_index,
+    small_files,
+    tensor_memory,
+    weight_files,
+)
 from vlmtool_core.engine.packs import Pack, PackFile, hash_file
 from vlmtool_core.engine.registry import family_of_folder
-from vlmtool_core.errors import UsageError
+from vlmtool_core.errors import UsageError, VlmtoolError
 
-_PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-_KEPT = {".json", ".safetensors", ".txt", ".model", ".jinja", ".md"}
-_LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
+# Files of words and merges may be tens of megabytes and hold no settings.
+_NO_SETTINGS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
+# Buffers and the activations of a small batch, on top of the weights.
+_WORKING_ROOM = 1.2
+_CODE_MARK = b'"auto_map"'
 
 
 def describe_folder(folder: Path, pack_id: str) -> Pack:
@@ -20,23 +32,15 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
 
     Raises
     ------
-    UsageError : not that layout, pickled weights only, remote code, or no family for it.
+    UsageError : not that layout, pickled or damaged weights, remote code, or no family for it.
     """
     model = read_model_folder(folder)
-    _refuse_code(folder)
-    _require_safetensors(folder)
-    family = family_of_folder(model)
-    if family is None:
-        raise UsageError(
-            f"no family serves {', '.join(model.architectures) or 'a model without a name'}",
-            path=folder / "config.json",
-            field="architectures",
-            remedy="See which models can be used: vlmtool-cli models families",
-        )
+    family = family_for(folder, model, model.files)
+    weights = _weights(folder, model.files)
+    memory = int(sum(tensor_memory(folder / name) for name in weights) * _WORKING_ROOM)
+    names = sorted({*small_files(model.files), *weights})
     files = tuple(
-        PackFile(path.relative_to(folder).as_posix(), hash_file(path), path.stat().st_size)
-        for path in sorted(folder.iterdir())
-        if path.is_file() and (path.suffix in _KEPT or path.name in _LICENCES)
+        PackFile(name, hash_file(folder / name), (folder / name).stat().st_size) for name in names
     )
     digest = hashlib.sha256("".join(f"{f.name}:{f.sha256}\n" for f in files).encode())
     return Pack(
@@ -45,50 +49,84 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
         title=str(model.config.get("_name_or_path") or folder.name),
         family=family.name,
         tasks=family.tasks_of(model),
-        licence=_licence(folder),
-        licence_files=tuple(f.name for f in files if f.name in _LICENCES),
+        licence=licence_of(folder),
+        licence_files=tuple(name for name in names if is_licence(name)),
         source=f"folder {folder}",
         input=f"{model.model_type or 'transformers'} model",
         files=files,
         path=folder,
         location=folder,
+        memory_bytes=memory,
     )
 
 
-def _refuse_code(folder: Path) -> None:
-    for path in sorted(folder.glob("*.json")):
-        if path.name.endswith(".index.json") or path.name == "tokenizer.json":
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if '"auto_map"' in text:
-            raise UsageError(
-                "the model asks to run code of its own, which is never done here",
-                path=path,
-                field="auto_map",
-                remedy="Choose a model that transformers serves without remote code.",
-            )
+def family_for(folder: Path, model: ModelFolder, names: Collection[str]) -> type[Family]:
+    """The family that serves the model, asked before its weights are there.
 
+    Parameters
+    ----------
+    folder : where `config.json` and the other small files lie
+    names : all files that the model has, also those that are still to come
 
-def _require_safetensors(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
-    if pickles:
+    Raises
+    ------
+    UsageError : no family serves it, or it needs code of its own.
+    """
+    found = family_of_folder(ModelFolder(model.config, frozenset(names), model.chat_template))
+    native = _is_native(model.model_type)
+    asks = None if native and found else _file_asking_for_code(folder)
+    if asks is not None:
         raise UsageError(
-            f"the weights are pickles ({', '.join(pickles[:3])}), which may run code when loaded",
-            path=folder,
-            remedy="Save the model with safe_serialization=True and add that folder.",
+            "the model asks to run code of its own, which is never done here",
+            path=asks,
+            field="auto_map",
+            remedy="Choose a model that transformers serves without remote code.",
         )
-    raise UsageError(
-        "there are no weights (*.safetensors)", path=folder, remedy="Choose another folder."
-    )
+    if found is None:
+        raise UsageError(
+            f"no family serves {', '.join(model.architectures) or 'a model without a name'}",
+            path=folder / "config.json",
+            field="architectures",
+            remedy="See which models are recommended: vlmtool-cli models recommend",
+        )
+    return found
 
 
-def _licence(folder: Path) -> str:
-    """The licence that the model card's head states, if there is one."""
-    card = folder / "README.md"
-    if card.is_file():
-        for line in card.read_text(encoding="utf-8", errors="replace").splitlines()[:60]:
+@functools.cache
+def _is_native(model_type: str) -> bool:
+    """Whether transformers has classes of its own for this type.
+
+    Many repositories still carry the `auto_map` of the time before; it is never followed.
+    """
+    from transformers.models.auto import configuration_auto
+
+    return model_type in vars(configuration_auto)["CONFIG_MAPPING_NAMES"]
+
+
+def _file_asking_for_code(folder: Path) -> Path | None:
+    for path in sorted(folder.glob("*.json")):
+        if path.name.endswith(".index.json") or path.name in _NO_SETTINGS:
+            continue
+        if _CODE_MARK in path.read_bytes():
+            return path
+    return None
+
+
+def _weights(folder: Path, names: Collection[str]) -> Sequence[str]:
+    """The files of the weights; errors name the folder or the file in it."""
+    try:
+        return weight_files(names, read_index(folder, names))
+    except VlmtoolError as error:
+        if error.path is None or not Path(error.path).is_absolute():
+            error.path = str(folder / (error.path or ""))
+        raise
+
+
+def licence_of(folder: Path) -> str:
+    """The licence that the head of the model's page states, or "unknown"."""
+    page = folder / "README.md"
+    if page.is_file():
+        for line in page.read_text(encoding="utf-8", errors="replace").splitlines()[:60]:
             if line.startswith("license:"):
                 return line.partition(":")[2].strip().strip("\"'") or "unknown"
     return "unknown"

@@ -11,6 +11,8 @@ from typing import Any
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Json
 
+_MOST_BYTES = 16 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
@@ -55,19 +57,36 @@ def _has_chat_template(folder: Path, names: frozenset[str]) -> bool:
     return any("chat_template" in read_json(folder / name) for name in settings)
 
 
-def read_json(path: Path, remedy: str | None = None) -> dict[str, Any]:
+def read_json(
+    path: Path, remedy: str | None = None, *, most_bytes: int = _MOST_BYTES
+) -> dict[str, Any]:
     """The JSON object in a file of a model's folder.
+
+    most_bytes : a larger file is refused
 
     Raises
     ------
-    UsageError : no such file, damaged, or something else than an object.
+    UsageError : no such file, damaged, too large or too deeply nested, numbers that JSON does not
+        have (NaN, Infinity), or something else than an object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > most_bytes:
+            raise UsageError(
+                f"is larger than {most_bytes >> 20} MB, which no model needs", path=path
+            )
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError as error:
         raise UsageError("there is no such file", path=path, remedy=remedy) from error
+    except RecursionError as error:
+        raise UsageError(
+            "cannot be read: it is nested too deeply", path=path, remedy=remedy
+        ) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot be read: {error}", path=path, remedy=remedy) from error
     if not isinstance(value, dict):
         raise UsageError("holds no JSON object", path=path, remedy=remedy)
     return value
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")

@@ -86,8 +86,8 @@ class Pack:
     path : its folder in the model store, with `pack.toml`
     location : where its files lie: `path`, or the user's own folder for packs used in place
     options : what its family needs to know (architecture, preprocessing)
-    memory_bytes : what its weights need when loaded in float32 (half of it in bfloat16);
-        0 where it is not known
+    memory_bytes : what it needs when loaded in float32 and given a small batch (half of it in
+        bfloat16); 0 where it is not known
     revision : the commit of the hub's repository that it was pulled from, or ""
     installed_at : when it came into the store, ISO 8601 in UTC, or ""
     licence_accepted_at, licence_accepted_by : when and by which user of this machine the terms
