@@ -40,10 +40,13 @@ def unique_labels(labels: Sequence[Label]) -> tuple[Label, ...]:
     return tuple({label.name: label for label in labels}.values())
 
 
-def label_texts(label: Label, *, any_language: bool = False) -> list[str]:
+def label_texts(
+    label: Label, *, any_language: bool = False, templates: Sequence[str] = TEMPLATES
+) -> list[str]:
     """What stands for a label in text space: its name and prompts in templates, its definition.
 
     any_language : take texts in other scripts too, for encoders that read them
+    templates : sentences of the encoder's language with {} where the name goes
 
     Raises
     ------
@@ -52,7 +55,7 @@ def label_texts(label: Label, *, any_language: bool = False) -> list[str]:
     names = [
         t for t in (label.name, *label.prompts) if t.strip() and (any_language or _readable(t))
     ]
-    texts = [template.format(_spoken(name)) for name in names for template in TEMPLATES]
+    texts = [template.format(_spoken(name)) for name in names for template in templates]
     if label.definition.strip() and (any_language or _readable(label.definition)):
         texts.append(label.definition)
     if not texts:
@@ -73,12 +76,16 @@ def _spoken(name: str) -> str:
 
 
 def label_embeddings(
-    encoder: Family, labels: Sequence[Label], *, any_language: bool = False
+    encoder: Family,
+    labels: Sequence[Label],
+    *,
+    any_language: bool = False,
+    templates: Sequence[str] = TEMPLATES,
 ) -> np.ndarray:
     """float32 (k, d), L2-normalised: the mean over each label's texts, encoded once and cached."""
     import numpy as np
 
-    texts = [label_texts(label, any_language=any_language) for label in labels]
+    texts = [label_texts(label, any_language=any_language, templates=templates) for label in labels]
     encoded = cached_texts(encoder, [text for group in texts for text in group])
     edges = np.cumsum([0, *(len(group) for group in texts)])
     means = [encoded[a:b].mean(0) for a, b in itertools.pairwise(edges)]

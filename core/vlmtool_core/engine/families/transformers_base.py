@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from transformers.image_processing_backends import TorchvisionBackend
 
-from vlmtool_core.engine.family import Family, Surroundings
+from vlmtool_core.engine.family import DECODE_SIDE, Family, Surroundings
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.quiet import quiet_transformers
-from vlmtool_core.records import Frame, Json
+from vlmtool_core.records import Frame, Json, Task
 
+# No less is decoded for any model, since some parts of wide and tall pictures are cut away.
+_LEAST_SIDE = 448
 _STEPS = ("size", "crop_size", "do_center_crop", "resample", "image_mean", "image_std")
 
 
@@ -43,13 +48,46 @@ class TransformersFamily(Family):
             )
 
     def _pixels(self, frames: Sequence[Frame]) -> torch.Tensor:
-        """float32 (n, 3, h, w), by the model's own image processor."""
-        images = [frame.pixels for frame in frames]
-        inputs = self._processor(
-            images=images, return_tensors="pt", input_data_format="channels_last"
+        """(n, 3, h, w) on the device in the model's dtype, by the model's own image processor."""
+        return self._inputs(frames)["pixel_values"]
+
+    def _inputs(self, frames: Sequence[Frame]) -> dict[str, torch.Tensor]:
+        """Everything that the model's own image processor makes, on the device.
+
+        Pictures are shipped as uint8 and normalised there, by the processor's own arithmetic,
+        where the processor normalises last.
+        """
+        # torch takes no read-only arrays, and that is what decoders give.
+        images = [np.require(frame.pixels, requirements="W") for frame in frames]
+        late = {"do_rescale": False, "do_normalize": False} if self._normalises_last else {}
+        made = self._processor(
+            images=images, return_tensors="pt", input_data_format="channels_last", **late
         )
-        pixels: torch.Tensor = inputs["pixel_values"].to(self.device)
-        return pixels
+        inputs: dict[str, torch.Tensor] = {
+            name: value.to(self.device) for name, value in made.items()
+        }
+        pixels = inputs["pixel_values"]
+        if late:
+            own = self._processor
+            mean, std = tuple(own.image_mean), tuple(own.image_std)
+            pixels = own.rescale_and_normalize(pixels, True, own.rescale_factor, True, mean, std)
+        inputs["pixel_values"] = pixels.to(self._model.dtype)
+        return inputs
+
+    def _decode_side(self, task: Task) -> int:
+        """What is enough for inputs that are resized to a fixed size: twice their shorter side,
+        so that a picture of 2:1 is still made smaller and never larger."""
+        size = getattr(self._processor, "size", None) or {}
+        sides = [size.get(name) for name in ("shortest_edge", "height", "width")]
+        known = [int(side) for side in sides if side]
+        return max(_LEAST_SIDE, 2 * min(known)) if known else DECODE_SIDE[task]
+
+    @functools.cached_property
+    def _normalises_last(self) -> bool:
+        """Whether the processor takes the usual steps, with normalisation as the last one."""
+        own = self._processor
+        usual = getattr(type(own), "_preprocess", None) is TorchvisionBackend._preprocess
+        return bool(usual and own.do_rescale and own.do_normalize and not own.do_pad)
 
     def _provenance(self) -> dict[str, Json]:
         settings = self._processor.to_dict()
