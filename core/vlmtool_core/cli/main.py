@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("vlmtool_core.cli.train:train", "Learn from the labels of a project."),
     "eval": ("vlmtool_core.cli.evaluate:evaluate", "Compare models on the same hold-out."),
     "models": ("vlmtool_core.cli.models:models", "Model packs and model versions."),
+    "media": ("vlmtool_core.cli.media:media", "Look at files: what they are, show, and lack."),
     "import": ("vlmtool_core.cli.importing:import_", "Take in annotations (jsonl, csv, coco)."),
     "export": ("vlmtool_core.cli.exporting:export", "Write out annotations and predictions."),
     "plugins": ("vlmtool_core.cli.plugins:plugins", "List plugins and why one failed."),

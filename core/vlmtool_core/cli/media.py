@@ -1,0 +1,213 @@
+"""`vlmtool-cli media`: what a file is, what it shows, and whether it is whole."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
+from vlmtool_core.cli.interrupts import cancel_on_interrupt
+from vlmtool_core.errors import UsageError
+from vlmtool_core.media import MediaInfo, Window, open_media, scan
+from vlmtool_core.paths import write_atomically
+from vlmtool_core.records import Json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vlmtool_core.media.verifying import Verification
+
+_VERDICTS = ("whole", "damaged", "unsupported")
+_NUMBER = r"([+-]?\d+(?:\.\d*)?)"
+_WINDOW = re.compile(rf"{_NUMBER}/{_NUMBER}(?:/(\w+))?")
+_PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def media() -> None:
+    """Look at pictures, DICOM and video without a project."""
+
+
+@media.command()
+@click.argument("path", type=_PATH)
+@click.option("--identifying", is_flag=True, help="Show values that identify a person, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(path: Path, identifying: bool, as_json: bool) -> None:
+    """Say what PATH is: size, frames, times, windows, warnings and facts of its header.
+
+    PATH is a file, or a folder that holds one DICOM series. Names, dates and numbers that
+    identify a person are left out unless asked for.
+    """
+    with open_media(path) as source:
+        values = _values(source.info, identifying)
+    if as_json:
+        emit_json(values)
+        return
+    for name, value in values.items():
+        if value not in (None, [], {}, ""):
+            click.echo(f"{name}: {_shown(value)}")
+
+
+@media.command()
+@click.argument("path", type=_PATH)
+@click.option(
+    "--frame", type=click.IntRange(min=0), default=0, show_default=True, help="Which frame, from 0."
+)
+@click.option(
+    "--window",
+    metavar="CENTER/WIDTH[/FUNCTION]",
+    help="The grey window of a DICOM picture, in modality units; FUNCTION is linear, "
+    "linear_exact or sigmoid. Without it, the file's own.",
+)
+@click.option("--size", metavar="WxH", help="Shrink to fit into so many pixels; keeps the aspect.")
+@click.option("-o", "--out", type=_PATH, required=True, help="The PNG to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print how the picture came to be, as JSON.")
+def render(
+    path: Path, frame: int, window: str | None, size: str | None, out: Path, as_json: bool
+) -> None:
+    """Write one frame of PATH as the program shows it, as a PNG."""
+    if out.suffix.lower() != ".png":
+        raise UsageError("pictures are written as PNG", path=out, field="--out")
+    chosen = None if window is None else _window(window)
+    box = None if size is None else _size(size)
+    with open_media(path) as source:
+        _check_frame(source.info, frame)
+        shown = source.frame(frame, max_side=box and _side(source.info, box), window=chosen)
+    write_atomically(out, _png(shown.pixels))
+    height, width = shown.pixels.shape[:2]
+    if as_json:
+        emit_json(
+            {
+                "path": str(path),
+                "frame": frame,
+                "time_s": shown.time_s,
+                "width": width,
+                "height": height,
+                "source_size": list(shown.size),
+                "provenance": dict(shown.provenance),
+            }
+        )
+    note(f"Wrote {out} ({width} x {height})")
+
+
+@media.command()
+@click.argument("paths", nargs=-1, required=True, type=_PATH, metavar="PATH...")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verify(ctx: click.Context, paths: tuple[Path, ...], as_json: bool) -> None:
+    """Decode every frame of everything under PATH and report damage.
+
+    Exit code 1 when something is damaged or nothing here decodes it; no file is changed.
+    """
+    from vlmtool_core.jobs import ProgressMeter
+    from vlmtool_core.media.verifying import verify as verify_item
+
+    found: list[Verification] = []
+    with cancel_on_interrupt() as cancel, progress_on_stderr("Verifying") as progress:
+        items = list(scan(paths, cancel=cancel))
+        meter = ProgressMeter(progress, len(items))
+        for item in items:
+            result = verify_item(item, cancel)
+            found.append(result)
+            meter.step(failed=result.verdict != "whole", message=item.name)
+    if as_json:
+        emit_json([result.to_json() for result in found])
+    else:
+        for result in found:
+            _print(result)
+    counts = Counter(result.verdict for result in found)
+    note(", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS))
+    if len(found) > counts["whole"]:
+        ctx.exit(1)
+
+
+def _print(result: Verification) -> None:
+    frames = f"{result.delivered}/{result.expected} frames" if result.expected else "no frame"
+    corrupt = f", {result.corrupt} decoded with errors" if result.corrupt else ""
+    click.echo(f"{result.name}: {result.verdict}, {frames}{corrupt}")
+    for problem in dict.fromkeys(problem.message for problem in result.problems):
+        click.echo(f"  {problem}")
+    for warning in result.warnings:
+        click.echo(f"  note: {warning}")
+
+
+def _values(info: MediaInfo, identifying: bool) -> dict[str, Json]:
+    values: dict[str, Json] = {
+        "path": str(info.path),
+        "kind": info.kind.value,
+        "width": info.width,
+        "height": info.height,
+        "frame_count": info.frame_count,
+        "duration_s": info.duration_s,
+        "rate": info.rate,
+        "unit": info.unit,
+        "windows": [
+            {"center": w.center, "width": w.width, "function": w.function, "name": w.explanation}
+            for w in info.windows
+        ],
+        "warnings": list(info.warnings),
+        "facts": dict(info.facts),
+    }
+    if identifying:
+        values["identifying"] = dict(info.identifying)
+    return values
+
+
+def _shown(value: Json) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "; ".join(_shown(part) for part in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _check_frame(info: MediaInfo, frame: int) -> None:
+    count = info.frame_count
+    if count is not None and frame >= count:
+        raise UsageError(
+            f"there is no frame {frame}; there are {count}, counted from 0",
+            path=info.path,
+            field="--frame",
+        )
+
+
+def _window(text: str) -> Window:
+    from vlmtool_core.media import voi
+
+    given = _WINDOW.fullmatch(text.strip())
+    if given is not None:
+        function = (given[3] or voi.LINEAR).upper()
+        window = Window(float(given[1]), float(given[2]), "given", function)
+        if function in voi.FUNCTIONS and voi.is_valid(window):
+            return window
+    raise UsageError(
+        f"expected CENTER/WIDTH or CENTER/WIDTH/FUNCTION, got {text!r}",
+        field="--window",
+        remedy="For example 40/400 or -600/1500/sigmoid; the width is at least 1.",
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
+        raise UsageError(f"expected WxH in pixels, got {text!r}", field="--size")
+    return int(parts[0]), int(parts[1])
+
+
+def _side(info: MediaInfo, box: tuple[int, int]) -> int:
+    """The longer side, in pixels, at which the picture fits into the box."""
+    scale = min(box[0] / info.width, box[1] / info.height, 1.0)
+    return max(1, int(max(info.width, info.height) * scale))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
