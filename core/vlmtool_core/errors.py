@@ -19,6 +19,8 @@ VlmtoolError
 │   ├── TaskNotServedError
 │   ├── InferenceError
 │   ├── EngineMemoryError         a smaller batch may help
+│   ├── WorkerDiedError
+│   ├── NotEnoughMemoryError      the model does not fit; nothing was loaded
 │   └── HostError
 ├── ProjectError
 │   ├── ProjectNotFoundError
@@ -40,6 +42,7 @@ messages; nobody else catches broadly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -201,6 +204,49 @@ class EngineMemoryError(EngineError):
 
     code = "engine-memory"
     default_remedy = "Use a smaller batch (settings: batch_size) or close other programs."
+
+
+class NotEnoughMemoryError(EngineError):
+    """A model needs more memory than it may take; told before anything is loaded.
+
+    pack : its id; needed, available : bytes, `available` when all other models are unloaded
+    """
+
+    code = "not-enough-memory"
+    default_remedy = "Choose a smaller model, or close other programs."
+    pack = ""
+    needed = 0
+    available = 0
+
+    @classmethod
+    def of(
+        cls, pack: str, *, needed: int, available: int, budget: int, smaller: Sequence[str] = ()
+    ) -> NotEnoughMemoryError:
+        """budget : bytes that models may take at all; smaller : packs that would fit"""
+        others = ", ".join(smaller) or "vlmtool-cli models recommend"
+        if needed > budget:
+            way_out = "raise memory_budget_gb in the settings"
+        else:
+            way_out = "close other programs"
+        error = cls(
+            f"{pack} needs about {in_gb(needed)} of memory, and {in_gb(available)} can be used",
+            remedy=f"Choose a smaller model ({others}), or {way_out}.",
+            field="model",
+        )
+        error.pack, error.needed, error.available = pack, needed, available
+        return error
+
+
+def in_gb(size: int) -> str:
+    """ "1.5 GB" of bytes, "40 MB" where that is less than half a gigabyte."""
+    return f"{size / 1024**3:.1f} GB" if size >= 1 << 29 else f"{size / 1024**2:.0f} MB"
+
+
+class WorkerDiedError(EngineError):
+    """A process that worked on a run was killed or crashed."""
+
+    code = "worker-died"
+    default_remedy = "Try the item by itself; if memory ran out, use fewer workers."
 
 
 class HostError(EngineError):

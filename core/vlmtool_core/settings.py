@@ -40,6 +40,12 @@ class Settings:
     batch_size: int = _setting(
         16, "Frames per forward pass; halved when memory runs out", minimum=1, maximum=1024
     )
+    memory_budget_gb: int = _setting(
+        0,
+        "Memory that loaded models may take together, in GB; 0 lets the program decide",
+        minimum=0,
+        maximum=4096,
+    )
     hide_identifying_values: bool = _setting(
         False, "Hide names, dates and numbers that identify a person everywhere"
     )

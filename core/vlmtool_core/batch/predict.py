@@ -21,6 +21,7 @@ from vlmtool_core.errors import (
     EngineMemoryError,
     InferenceError,
     MissingError,
+    NotEnoughMemoryError,
     PackError,
     TaskNotServedError,
     UsageError,
@@ -35,7 +36,14 @@ if TYPE_CHECKING:
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
 
 # These concern every frame alike, so they end the run instead of filling a table with failures.
-_FATAL = (CancelledError, MissingError, PackError, TaskNotServedError, UsageError)
+_FATAL = (
+    CancelledError,
+    MissingError,
+    NotEnoughMemoryError,
+    PackError,
+    TaskNotServedError,
+    UsageError,
+)
 
 log = logging.getLogger(__name__)
 

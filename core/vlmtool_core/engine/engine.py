@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmtool_core.engine import builtin_packs
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.guarding import guarded, problem_of
+from vlmtool_core.engine.guarding import guarded, loading, problem_of
 from vlmtool_core.engine.heads import ProbeHead
+from vlmtool_core.engine.loaded import LoadedModel, LoadedModels
+from vlmtool_core.engine.memory import free_memory, memory_budget, memory_needed, memory_of
 from vlmtool_core.engine.model_store import ModelStore
 from vlmtool_core.engine.packs import Pack, verify_pack
 from vlmtool_core.engine.registry import family as family_named
@@ -22,6 +25,7 @@ from vlmtool_core.errors import (
     UsageError,
 )
 from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, Task
+from vlmtool_core.settings import load_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,14 +52,32 @@ class Engine:
     ----------
     store : where the packs are; the user's model store when left out
     device : "auto" (CUDA if there is one), "cpu" or "cuda"
+    memory_budget : bytes that loaded models may take together; as the settings say when None
     """
 
-    def __init__(self, store: ModelStore | None = None, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        store: ModelStore | None = None,
+        *,
+        device: str = "auto",
+        memory_budget: int | None = None,
+    ) -> None:
         self.store = store or ModelStore()
         self._wanted_device = device
         self._device = ""
-        self._families: dict[str, Family] = {}
+        self._memory_budget = memory_budget
         self._lock = threading.RLock()
+        self.models = LoadedModels(
+            budget=lambda: self.memory_budget,
+            memory=lambda: memory_of(self.device),
+            free=lambda: free_memory(self.device),
+            smaller=self._packs_that_fit,
+        )
+
+    @property
+    def wanted_device(self) -> str:
+        """ "auto", "cpu" or "cuda", as given."""
+        return self._wanted_device
 
     @property
     def device(self) -> str:
@@ -69,28 +91,49 @@ class Engine:
         """ "float32" or "bfloat16": what weights are loaded in."""
         return "float32"
 
+    @property
+    def memory_budget(self) -> int:
+        """Bytes that loaded models may take together."""
+        if self._memory_budget is None:
+            self._memory_budget = memory_budget(self.device, load_settings().memory_budget_gb)
+        return self._memory_budget
+
     def family(self, pack_id: str) -> Family:
-        """The loaded family of a pack; its hashes are checked before it is loaded.
+        """The family of a pack, loaded if it is not yet.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError, NotEnoughMemoryError
+        """
+        return self.models.find(pack_id) or self.load(pack_id)
+
+    def load(self, pack_id: str) -> Family:
+        """Load a pack, its hashes checked first; models that are at work are not held up.
+
+        Others that were not used for longest are unloaded to make room.
 
         Raises
         ------
         MissingPackError, PackIntegrityError
+        NotEnoughMemoryError : it cannot fit, even alone; nothing was loaded.
+        """
+        return self.models.get(self._pack(pack_id), self.memory_needed, self._load)
+
+    def unload(self, pack_id: str | None = None) -> list[str]:
+        """Forget a loaded model, or all, and give the memory back; what is at work ends first.
+
+        Returns the ids of those that were loaded.
         """
         with self._lock:
-            if pack_id not in self._families:
-                pack = self._pack(pack_id)
-                verify_pack(pack)
-                self._families[pack_id] = family_named(pack.family)(pack, self)
-            return self._families[pack_id]
+            return self.models.forget(pack_id)
 
-    def unload(self) -> None:
-        """Forget all loaded models and give their memory back."""
-        with self._lock:
-            self._families.clear()
-            if self._device == "cuda":
-                import torch
+    def loaded(self) -> list[LoadedModel]:
+        """(pack id, bytes, last used) of the models that are loaded, the last used first."""
+        return self.models.listing()
 
-                torch.cuda.empty_cache()
+    def memory_needed(self, pack: Pack) -> int:
+        """Bytes that a pack takes when it is loaded here."""
+        return memory_needed(pack, self.dtype)
 
     def classify(
         self,
@@ -187,6 +230,31 @@ class Engine:
             Task.ASK, model, frames, lambda family, batch: family.ask(batch, question.strip())
         )
 
+    def chat(
+        self,
+        turns: Sequence[ChatTurn],
+        *,
+        model: str | None = None,
+        answer: AnswerShape | None = None,
+        max_tokens: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """The next turn of a conversation about pictures.
+
+        `on_text` gets pieces of it while it is written. Stopped in the middle
+        (`engine.stopping`), it is cancelled, with what was said so far.
+
+        Raises
+        ------
+        UsageError : the last turn asks nothing, or the model cannot hold this conversation.
+        MissingPackError, TaskNotServedError
+        """
+        check_turns(turns)
+        pack_id = model or DEFAULT_PACKS[Task.ASK]
+        _require_task(self._pack(pack_id), Task.ASK)
+        with self._at_work(pack_id) as family:
+            return converse(family, turns, answer, max_tokens, on_text)
+
     def read(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]:
         """Text lines in reading order, with quadrilaterals in pixels of the oriented source.
 
@@ -226,9 +294,8 @@ class Engine:
         ------
         UsageError : a label without a name, or in a language that the encoder does not read.
         """
-        family = self.family(model or DEFAULT_PACKS[Task.EMBED])
-        with self._lock:
-            unique_labels(labels)
+        unique_labels(labels)
+        with self._at_work(model or DEFAULT_PACKS[Task.EMBED]) as family:
             return family.text_weights(labels)
 
     def identity(
@@ -268,6 +335,26 @@ class Engine:
     def _pack(self, pack_id: str) -> Pack:
         return builtin_packs.find(pack_id) or self.store.pack(pack_id)
 
+    def _load(self, pack: Pack) -> Family:
+        verify_pack(pack)
+        with loading(pack.id):
+            return family_named(pack.family)(pack, self)
+
+    def _packs_that_fit(self, pack: Pack, size: int) -> list[str]:
+        """Ids of installed packs for the same tasks that take at most `size` bytes."""
+        return [
+            other.id
+            for other in self.store.installed()
+            if set(other.tasks) & set(pack.tasks) and self.memory_needed(other) <= size
+        ]
+
+    @contextmanager
+    def _at_work(self, pack_id: str) -> Iterator[Family]:
+        """The family of a pack, for the one call that runs; loaded before the turn is taken."""
+        self.load(pack_id)
+        with self._lock, self.models.use():
+            yield self.family(pack_id)
+
     def _run(
         self,
         task: Task,
@@ -280,8 +367,7 @@ class Engine:
         outcomes: list[Outcome | None] = [problem_of(frame) for frame in frames]
         good = [n for n, outcome in enumerate(outcomes) if outcome is None]
         if good:
-            with self._lock:
-                family = self.family(pack_id)
+            with self._at_work(pack_id) as family:
                 results = guarded(lambda batch: call(family, batch), [frames[n] for n in good])
             for n, result in zip(good, results, strict=True):
                 outcomes[n] = result
