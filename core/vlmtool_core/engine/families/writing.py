@@ -23,6 +23,7 @@ from vlmtool_core.engine.model_folder import read_model_folder
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.prompt_text import plain_text, require_readable, require_room
 from vlmtool_core.engine.quiet import quiet_transformers
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Evidence, Frame, Json, Outcome, OutcomeStatus, Task
 
 # A model that squashes a picture to a square still sees details of one three times as long.
@@ -100,7 +101,8 @@ class WritingFamily(TransformersFamily):
         found: set[int] = set()
         for config in (self._model.generation_config, self._model.config.get_text_config()):
             ends = getattr(config, "eos_token_id", None)
-            found |= set(ends) if isinstance(ends, list | tuple) else {ends} - {None}
+            if ends is not None:
+                found |= set(ends) if isinstance(ends, list | tuple) else {int(ends)}
         return frozenset(found)
 
     def _decoded(self, tokens: torch.Tensor, *, special: bool = False) -> list[str]:
@@ -122,6 +124,11 @@ class WritingFamily(TransformersFamily):
     def _marks(self) -> Sequence[str]:
         """Strings that the processor gives a meaning, beyond the tokenizer's own tokens."""
         return ()
+
+    def _needs_labels(self) -> UsageError:
+        return UsageError(
+            f"{self.pack.id} must be told what to look for", field="labels", remedy="Give labels."
+        )
 
     def _outcome(
         self,
@@ -149,3 +156,13 @@ class WritingFamily(TransformersFamily):
             "generation": generation_settings(self._model, self.most_tokens),
             **more,
         }
+
+
+def refuse_threshold(threshold: float | None, pack_id: str) -> None:
+    """Raise `UsageError` for a threshold where a model's boxes have no scores."""
+    if threshold is not None:
+        raise UsageError(
+            f"{pack_id} gives boxes without scores, so a threshold has no meaning",
+            field="threshold",
+            remedy="Leave the threshold out, or choose a detector.",
+        )

@@ -37,13 +37,19 @@ def marked_tokenizer(
     return tokenizer
 
 
-def shaken(model, seed: int = 3, spread: float = 0.3):
-    """The model with weights far enough from zero that each picture gives other words."""
+def shaken(model, *, seed: int = 3, spread: float = 0.3, silent: Sequence[int] = ()):
+    """The model with weights far enough from zero that each picture gives other words.
+
+    silent : tokens that it is unlikely to write
+    """
     generator = torch.Generator().manual_seed(seed)
+    words = model.config.get_text_config().vocab_size
     with torch.no_grad():
         for weights in model.parameters():
             if weights.ndim > 1:
                 weights.copy_(torch.randn(weights.shape, generator=generator) * spread)
+                if silent and weights.shape[0] == words:
+                    weights[list(silent)] *= 0.02
     return model.eval()
 
 
@@ -84,3 +90,128 @@ def blip(folder: Path, *, answers: bool = False) -> Path:
     processor = BlipProcessor(BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer)
     kind = BlipForQuestionAnswering if answers else BlipForConditionalGeneration
     return save(folder, shaken(kind(config)), processor)
+
+
+def git(folder: Path) -> Path:
+    from transformers import CLIPImageProcessor, GitConfig, GitForCausalLM, GitProcessor
+
+    tokenizer = marked_tokenizer(
+        ("[PAD]", "[CLS]", "[SEP]", "[UNK]"), begin="[CLS]", end="[SEP]",
+        cls_token="[CLS]", sep_token="[SEP]",
+    )  # fmt: skip
+    sizes = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }  # fmt: skip
+    config = GitConfig(
+        **sizes, vocab_size=len(tokenizer), max_position_embeddings=128,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        vision_config={**sizes, "image_size": SIDE, "patch_size": 8},
+    )  # fmt: skip
+    images = CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+    return save(folder, shaken(GitForCausalLM(config)), GitProcessor(images, tokenizer))
+
+
+def blip2(folder: Path, *, encoder: bool = False) -> Path:
+    """With OPT as its language model, or with T5, which has an encoder."""
+    from transformers import (
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessor,
+        OPTConfig,
+        T5Config,
+    )
+
+    words = (*WORDS, "question", "answer", ":")
+    marks = {"end": "</s>"} if encoder else {"begin": "</s>"}
+    tokenizer = marked_tokenizer(("<pad>", "<s>", "</s>", "<unk>", "<image>"), words=words, **marks)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    size = len(tokenizer)
+    if encoder:
+        text = T5Config(
+            vocab_size=size, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2,
+            pad_token_id=0, eos_token_id=2, decoder_start_token_id=0,
+        )  # fmt: skip
+    else:
+        text = OPTConfig(
+            **sizes, vocab_size=size, ffn_dim=32, word_embed_proj_dim=16,
+            max_position_embeddings=128, pad_token_id=0, bos_token_id=2, eos_token_id=2,
+        )  # fmt: skip
+    config = Blip2Config(
+        text_config=text, num_query_tokens=4, image_token_index=4,
+        vision_config={**sizes, "intermediate_size": 32, "image_size": SIDE, "patch_size": 8},
+        qformer_config={**sizes, "intermediate_size": 32, "vocab_size": size},
+    )  # fmt: skip
+    processor = Blip2Processor(
+        BlipImageProcessor(size={"height": SIDE, "width": SIDE}), tokenizer, num_query_tokens=4
+    )
+    return save(folder, shaken(Blip2ForConditionalGeneration(config), silent=range(5)), processor)
+
+
+def kosmos2(folder: Path) -> Path:
+    from transformers import (
+        CLIPImageProcessor,
+        Kosmos2Config,
+        Kosmos2ForConditionalGeneration,
+        Kosmos2Processor,
+    )
+
+    words = (*WORDS, "question", "answer", ":", "an", "image")
+    # The ids behind the unknown one stand for the places of the picture.
+    special = ("<pad>", "<s>", "</s>", "<unk>", *(f"<image_place_{n}>" for n in range(64)))
+    tokenizer = marked_tokenizer(special, words=words)
+    images = CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+    processor = Kosmos2Processor(images, tokenizer)
+    config = Kosmos2Config(
+        text_config={
+            "vocab_size": len(tokenizer), "embed_dim": 16, "layers": 2, "ffn_dim": 32,
+            "attention_heads": 2, "max_position_embeddings": 512,
+            "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        },
+        vision_config={
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": SIDE, "patch_size": 8,
+        },
+        latent_query_num=64,
+    )  # fmt: skip
+    places = [n for n in range(len(tokenizer)) if not 0 <= n - len(special) < len(words)]
+    model = shaken(Kosmos2ForConditionalGeneration(config), silent=places)
+    return save(folder, model, processor)
+
+
+def paligemma(folder: Path) -> Path:
+    from transformers import (
+        PaliGemmaConfig,
+        PaliGemmaForConditionalGeneration,
+        PaliGemmaProcessor,
+        SiglipImageProcessor,
+    )
+
+    words = (*WORDS, "caption", "answer", "detect", "en", ";", "one", "small", "big")
+    special = ("<pad>", "<bos>", "<eos>", "<unk>")
+    tokenizer = marked_tokenizer(special, words=words)
+    images = SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+    images.image_seq_length = (SIDE // 8) ** 2
+    processor = PaliGemmaProcessor(images, tokenizer)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    config = PaliGemmaConfig(
+        text_config={
+            **sizes, "model_type": "gemma", "vocab_size": len(tokenizer), "head_dim": 8,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 1024,
+            "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        },
+        vision_config={
+            **sizes, "model_type": "siglip_vision_model", "num_attention_heads": 2,
+            "image_size": SIDE, "patch_size": 8, "vision_use_head": False,
+        },
+        projection_dim=16, hidden_size=16, vocab_size=len(tokenizer),
+        image_token_index=processor.image_token_id,
+    )  # fmt: skip
+    places = [n for n in range(len(tokenizer)) if not 0 <= n - len(special) < len(words)]
+    model = shaken(PaliGemmaForConditionalGeneration(config), silent=places)
+    return save(folder, model, processor)
