@@ -85,6 +85,7 @@ class Frame:
     time_s : seconds from pts for video and cine, None for a still
     provenance : how the pixels came to be (decoder and version, window, inversion, scaling)
     source_size : (width, height) of the oriented source when `pixels` was decoded smaller
+    input_of : the model whose network input `pixels` already is (`engine.image_input`), else ""
     """
 
     pixels: np.ndarray
@@ -92,6 +93,7 @@ class Frame:
     time_s: float | None = None
     provenance: Mapping[str, Json] = field(default_factory=dict)
     source_size: tuple[int, int] | None = None
+    input_of: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

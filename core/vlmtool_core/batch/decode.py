@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from vlmtool_core.batch.frames import choose_frames
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
+from vlmtool_core.media.images import ImageSource
 from vlmtool_core.records import ErrorInfo, Frame, ItemRef
 
 MOST_BYTES_AHEAD = 512 * 1024 * 1024
@@ -59,13 +63,29 @@ class Decoded:
 
 Event = Opened | Decoded
 HashOf = Callable[[ItemRef], str]
-SideOf = Callable[[], int]  # longer side in pixels that is enough for the model
 
 
-def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, side_of: SideOf) -> Iterator[Event]:
+class Wanted(Protocol):
+    """What a model asks of its pictures; `Predictor` knows it."""
+
+    def decode_side(self) -> int:
+        """Longer side in pixels that is enough, where there is no `image_input`."""
+        ...
+
+    def image_input(self) -> ImageInput | None:
+        """How a picture becomes the network's input right after it was decoded."""
+        ...
+
+
+# So much larger than the network's input a picture is decoded at least: scores then differ by
+# less than 8-bit rounding makes them differ.
+_MARGIN = 1.5
+
+
+def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, wanted: Wanted) -> Iterator[Event]:
     """Every frame of one item that `spec` asks for and that is not done yet.
 
-    side_of : asked once the item is open (`Predictor.decode_side`, which loads the model)
+    wanted : the predictor, asked once the item is open, since it loads the model
 
     Nothing is raised: whatever goes wrong becomes a `Decoded` with its error, frame 0 when the
     item cannot even be opened.
@@ -74,7 +94,7 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, side_of: SideOf) -> It
     try:
         item = replace(item, sha256=hash_of(item))
         with open_media(item.path, item.files) as source:
-            yield from _frames(item, source, job, spec, side_of)
+            yield from _frames(item, source, job, spec, wanted)
     except Exception as error:
         log.info("%s cannot be opened", item.item, exc_info=True)
         first = min(job.only, default=0) if job.only is not None else 0
@@ -83,18 +103,18 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, side_of: SideOf) -> It
 
 
 def _frames(
-    item: ItemRef, source: MediaSource, job: Job, spec: RunSpec, side_of: SideOf
+    item: ItemRef, source: MediaSource, job: Job, spec: RunSpec, wanted: Wanted
 ) -> Iterator[Event]:
     chosen = choose_frames(source, spec) if job.only is None else sorted(job.only)
-    wanted = [index for index in chosen if index not in job.done]
-    yield Opened(item, len(wanted))
-    for index in wanted:
-        yield _one(item, source, index, side_of())
+    missing = [index for index in chosen if index not in job.done]
+    yield Opened(item, len(missing))
+    for index in missing:
+        yield _one(item, source, index, wanted)
 
 
-def _one(item: ItemRef, source: MediaSource, index: int, side: int) -> Decoded:
+def _one(item: ItemRef, source: MediaSource, index: int, wanted: Wanted) -> Decoded:
     try:
-        return Decoded(item, index, source.frame(index, max_side=side))
+        return Decoded(item, index, _frame(source, index, wanted))
     except IndexError:
         missing = DamagedMediaError(f"there is no frame {index}", path=item.path)
         return Decoded(item, index, error=ErrorInfo.from_exception(missing))
@@ -110,6 +130,19 @@ class _Lane:
 
     events: deque[Event] = field(default_factory=deque)
     finished: bool = False
+
+def _frame(source: MediaSource, index: int, wanted: Wanted) -> Frame:
+    """Decoded at the size needed; resized once where the model says how."""
+    made = wanted.image_input()
+    if made is None:
+        return source.frame(index, max_side=wanted.decode_side())
+    shorter = math.ceil(_MARGIN * made.side)
+    if isinstance(source, ImageSource):
+        return made.frame(source.reduced(index, shorter))
+    info = source.info
+    long, short = max(info.width, info.height), max(1, min(info.width, info.height))
+    return made.frame(source.frame(index, max_side=math.ceil(shorter * long / short)))
+
 
 
 class DecodeAhead:

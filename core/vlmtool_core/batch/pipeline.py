@@ -77,7 +77,10 @@ class Pipeline:
         self._stop = _Stop(cancel)
         self._results: queue.Queue[Batch | Exception | None] = queue.Queue(MOST_BATCHES_WAITING)
         self._ahead = DecodeAhead(
-            jobs, lambda job: decode_item(job, spec, hash_of, predictor.decode_side)
+            jobs,
+            lambda job: _with_border(job, decode_item(job, spec, hash_of, predictor)),
+            threads=threads,
+            most_bytes=most_bytes,
         )
         threading.Thread(target=self._work, name="predict", daemon=True).start()
 

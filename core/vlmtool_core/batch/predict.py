@@ -31,6 +31,7 @@ from vlmtool_core.records import Frame, ModelIdentity, Outcome, OutcomeStatus, T
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
     from vlmtool_core.engine.heads import ProbeHead
+    from vlmtool_core.engine.image_input import ImageInput
 
 # Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
@@ -78,13 +79,19 @@ class Predictor:
 
     def decode_side(self) -> int:
         """Longer side in pixels at which the model wants its pictures; loads the model."""
-        return self._decode_side
+        return self._wanted[0]
+
+    def image_input(self) -> ImageInput | None:
+        """How pictures become the network's input; loads the model."""
+        return self._wanted[1]
 
     @functools.cached_property
-    def _decode_side(self) -> int:
+    def _wanted(self) -> tuple[int, ImageInput | None]:
+        task = self._spec.task
         model = self._spec.model or (self._head.pack if self._head else None)
         try:
-            return self._engine.decode_side(self._spec.task, model)
+            side = self._engine.decode_side(task, model)
+            return side, self._engine.image_input(task, model)
         except Exception:
             # The run meets the same error when it asks the model, and reports it there.
             log.info("the size to decode at is not known", exc_info=True)

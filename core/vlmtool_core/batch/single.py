@@ -23,8 +23,8 @@ def predict_one(
     MissingError, PackError, TaskNotServedError, UsageError : no frame could ever succeed.
     """
     job = Job(item, only=frozenset({frame}))
-    predictor = Predictor(engine, spec, batch_size=1, urgent=True)
-    events = decode_item(job, spec, _known_hash, predictor.decode_side)
+    predictor = Predictor(engine, spec, batch_size=1, rank=rank)
+    events = decode_item(job, spec, _known_hash, predictor)
     decoded = next(event for event in events if isinstance(event, Decoded))
     outcome = Outcome(OutcomeStatus.FAILED, error=decoded.error)
     if decoded.frame is not None:

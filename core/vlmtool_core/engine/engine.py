@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Threads that wait for work must sleep, not spin: where another program keeps a core busy,
 # spinning makes inference many times slower. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from vlmtool_core.engine.image_input import ImageInput
+
 
 DEFAULT_PACKS = {
     Task.CLASSIFY: "starter-vision",
@@ -294,6 +296,15 @@ class Engine:
         ------
         UsageError : a label without a name, or in a language that the encoder does not read.
         """
+    def image_input(self, task: Task, model: str | None = None) -> ImageInput | None:
+        """How decoding threads make the network's input for this task; loads the model.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError
+        """
+        return self.family(model or DEFAULT_PACKS[task]).image_input(task)
+
         unique_labels(labels)
         with self._at_work(model or DEFAULT_PACKS[Task.EMBED]) as family:
             return family.text_weights(labels)

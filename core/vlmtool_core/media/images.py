@@ -134,12 +134,34 @@ class ImageSource(SourceBase):
         with open_pillow(self.path) as image:
             return self._decode(image, index, max_side)
 
-    def _decode(self, image: Image, index: int, max_side: int | None) -> Frame:
+    def reduced(self, index: int, shorter: int) -> Frame:
+        """The frame at the smallest size that costs nothing to make: a JPEG is decoded to a half,
+        a quarter or an eighth as far as its shorter side keeps `shorter` pixels; others are whole.
+
+        Raises
+        ------
+        IndexError, MediaError
+        """
+        self._check_index(index)
+        if self._animation is not None:
+            return self.frame(index)
+        with open_pillow(self.path) as image:
+            return self._decode(image, index, None, _least_draft(image, shorter))
+
+    def _decode(
+        self,
+        image: Image,
+        index: int,
+        max_side: int | None,
+        draft: tuple[int, int] | None = None,
+    ) -> Frame:
         provenance: dict[str, Json] = {"decoder": decoder_name(), "format": image.format}
         if self._orientation != 1:
             provenance["orientation"] = self._orientation
+        if max_side is not None:
+            draft = scaled_size(*image.size, max_side)
         with decoding(self.path):
-            _draft(image, max_side, provenance)
+            _draft(image, draft, provenance)
             check_memory(self.path, _bytes_to_decode(image, max_side))
             pixels = decode_rgb(image, max_side, provenance, self._orientation)
         size = (self._info.width, self._info.height)
@@ -168,12 +190,20 @@ def _orientation(image: Image) -> tuple[int, tuple[str, ...]]:
     return (value, ()) if isinstance(value, int) and 1 <= value <= 8 else (1, ())
 
 
-def _draft(image: Image, max_side: int | None, provenance: dict[str, Json]) -> None:
-    """Let the JPEG decoder leave out what a smaller picture does not need."""
-    if max_side is None or image.format not in ("JPEG", "MPO"):
+def _least_draft(image: Image, shorter: int) -> tuple[int, int] | None:
+    """The size that makes the JPEG decoder leave out as much as `shorter` pixels allow."""
+    for scale in (8, 4, 2):
+        if min(image.size) >= scale * shorter:
+            return image.width // scale, image.height // scale
+    return None
+
+
+def _draft(image: Image, size: tuple[int, int] | None, provenance: dict[str, Json]) -> None:
+    """Let the JPEG decoder leave out what a picture of `size` does not need."""
+    if size is None or image.format not in ("JPEG", "MPO"):
         return
     before = image.size
-    image.draft(None, scaled_size(*before, max_side))
+    image.draft(None, size)
     if image.size != before:
         provenance["dct_scale"] = f"1/{round(before[0] / image.size[0])}"
 

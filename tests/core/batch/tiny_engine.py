@@ -64,6 +64,9 @@ class TinyEngine:
         self._begin(frames)
         return [_whole_frame(frame) for frame in frames]
 
+    def image_input(self, task: Any, model: Any = None) -> None:
+        return None
+
     def embed(self, frames: Sequence[Frame], **_: Any) -> list[Outcome]:
         self._begin(frames)
         return [Outcome(OutcomeStatus.OK, embedding=_vector(frame)) for frame in frames]

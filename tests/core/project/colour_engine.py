@@ -36,6 +36,9 @@ class ColourEngine:
     def decode_side(self, task: Any, model: Any = None) -> int:
         return 640
 
+    def image_input(self, task: Any, model: Any = None) -> None:
+        return None
+
     def embed(self, frames: Sequence[Frame], **_: Any) -> list[Outcome]:
         self.embedded += len(frames)
         return [Outcome(OutcomeStatus.OK, embedding=_vector(frame)) for frame in frames]

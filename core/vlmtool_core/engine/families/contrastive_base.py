@@ -45,6 +45,7 @@ class ContrastiveFamily(TransformersFamily):
 
     tasks = (Task.CLASSIFY, Task.EMBED)
     auto_class = "AutoModelForZeroShotImageClassification"
+    made_while_decoding = (Task.CLASSIFY, Task.EMBED)
     templates: ClassVar[tuple[str, ...]] = TEMPLATES
     anything: ClassVar[tuple[str, ...]] = ("a photo", "a picture of something else")
     padding: ClassVar[bool | str] = True

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from transformers.image_processing_backends import TorchvisionBackend
 
+from vlmtool_core.engine.families.usual_steps import UsualSteps
 from vlmtool_core.engine.family import DECODE_SIDE, Family, Surroundings
+from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.records import Frame, Json, Task
@@ -25,9 +27,11 @@ class TransformersFamily(Family):
 
     auto_class : the class of transformers that loads the model
     processor_class : the class that loads what makes its inputs
+    made_while_decoding : tasks that use nothing of a picture but what `_inputs` makes of it
     """
 
     auto_class: str
+    made_while_decoding: ClassVar[tuple[Task, ...]] = ()
     processor_class: str = "AutoImageProcessor"
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
@@ -57,6 +61,11 @@ class TransformersFamily(Family):
         Pictures are shipped as uint8 and normalised there, by the processor's own arithmetic,
         where the processor normalises last.
         """
+        made_here = self._image_input
+        if made_here is not None:
+            steps = made_here[0]
+            stack = made_here[1].stack(frames)
+            return {"pixel_values": steps.normalised(stack, self.device, self._model.dtype)}
         # torch takes no read-only arrays, and that is what decoders give.
         images = [np.require(frame.pixels, requirements="W") for frame in frames]
         late = {"do_rescale": False, "do_normalize": False} if self._normalises_last else {}
@@ -73,6 +82,18 @@ class TransformersFamily(Family):
             pixels = own.rescale_and_normalize(pixels, True, own.rescale_factor, True, mean, std)
         inputs["pixel_values"] = pixels.to(self._model.dtype)
         return inputs
+
+    def image_input(self, task: Task) -> ImageInput | None:
+        if task not in self.made_while_decoding or self._image_input is None:
+            return None
+        return self._image_input[1]
+
+    @functools.cached_property
+    def _image_input(self) -> tuple[UsualSteps, ImageInput] | None:
+        steps = UsualSteps.of(self._processor)
+        if steps is None:
+            return None
+        return steps, ImageInput(self.pack.fingerprint, steps.side, steps.square)
 
     def _decode_side(self, task: Task) -> int:
         """What is enough for inputs that are resized to a fixed size: twice their shorter side,
