@@ -124,13 +124,6 @@ def _one(item: ItemRef, source: MediaSource, index: int, wanted: Wanted) -> Deco
         return Decoded(item, index, error=ErrorInfo.from_exception(error))
 
 
-@dataclass
-class _Lane:
-    """Events of one item, between the thread that decodes and the one that reads."""
-
-    events: deque[Event] = field(default_factory=deque)
-    finished: bool = False
-
 def _frame(source: MediaSource, index: int, wanted: Wanted) -> Frame:
     """Decoded at the size needed; resized once where the model says how."""
     made = wanted.image_input()
@@ -143,6 +136,13 @@ def _frame(source: MediaSource, index: int, wanted: Wanted) -> Frame:
     long, short = max(info.width, info.height), max(1, min(info.width, info.height))
     return made.frame(source.frame(index, max_side=math.ceil(shorter * long / short)))
 
+
+@dataclass
+class _Lane:
+    """Events of one item, between the thread that decodes and the one that reads."""
+
+    events: deque[Event] = field(default_factory=deque)
+    finished: bool = False
 
 
 class DecodeAhead:

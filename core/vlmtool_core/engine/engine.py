@@ -30,11 +30,11 @@ from vlmtool_core.settings import load_settings
 if TYPE_CHECKING:
     import numpy as np
 
+    from vlmtool_core.engine.image_input import ImageInput
+
 # Threads that wait for work must sleep, not spin: where another program keeps a core busy,
 # spinning makes inference many times slower. OpenMP reads this when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from vlmtool_core.engine.image_input import ImageInput
-
 
 DEFAULT_PACKS = {
     Task.CLASSIFY: "starter-vision",
@@ -284,6 +284,15 @@ class Engine:
         """
         return self.family(model or DEFAULT_PACKS[task]).decode_side(task)
 
+    def image_input(self, task: Task, model: str | None = None) -> ImageInput | None:
+        """How decoding threads make the network's input for this task; loads the model.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError
+        """
+        return self.family(model or DEFAULT_PACKS[task]).image_input(task)
+
     def embedding_size(self, model: str | None = None) -> int:
         """The d of `embed`."""
         return self.family(model or DEFAULT_PACKS[Task.EMBED]).embedding_size
@@ -296,15 +305,6 @@ class Engine:
         ------
         UsageError : a label without a name, or in a language that the encoder does not read.
         """
-    def image_input(self, task: Task, model: str | None = None) -> ImageInput | None:
-        """How decoding threads make the network's input for this task; loads the model.
-
-        Raises
-        ------
-        MissingPackError, PackIntegrityError
-        """
-        return self.family(model or DEFAULT_PACKS[task]).image_input(task)
-
         unique_labels(labels)
         with self._at_work(model or DEFAULT_PACKS[Task.EMBED]) as family:
             return family.text_weights(labels)

@@ -14,8 +14,8 @@ from vlmtool_core.records import Frame, Label, Outcome, Task
 if TYPE_CHECKING:
     import numpy as np
 
-
     from vlmtool_core.engine.image_input import ImageInput
+
 
 # Longer side in pixels that is enough for a task, where a family does not know its own; boxes
 # still refer to the source's pixels.
@@ -94,13 +94,13 @@ class Family:
         """
         return DECODE_SIDE[task]
 
-    def classify(
     def image_input(self, task: Task) -> ImageInput | None:  # noqa: ARG002
         """How pictures become the network's input where that needs nothing but the picture; the
         threads that decode then do it. None: `decode_side` says how large pictures come.
         """
         return None
 
+    def classify(
         self, frames: Sequence[Frame], labels: Sequence[Label] | None, *, exclusive: bool
     ) -> list[Outcome]:
         """All scores, best first: over the model's own classes, or over `labels`."""
