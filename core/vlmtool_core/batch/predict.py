@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.decode import Decoded
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.batch.turns import turns_of
+from vlmtool_core.batch.turns import Rank, turns_of
 from vlmtool_core.engine.family import DECODE_SIDE
 from vlmtool_core.errors import (
     CancelledError,
@@ -52,15 +52,15 @@ log = logging.getLogger(__name__)
 class Predictor:
     """Runs one spec on one engine. Batches are halved for good when memory runs out.
 
-    urgent : goes before everybody else who waits for the engine
+    rank : who goes first where several wait for the engine
     """
 
     def __init__(
-        self, engine: Engine, spec: RunSpec, *, batch_size: int = 16, urgent: bool = False
+        self, engine: Engine, spec: RunSpec, *, batch_size: int = 16, rank: Rank = Rank.RUN
     ) -> None:
         self._engine = engine
         self._spec = spec
-        self._urgent = urgent
+        self._rank = rank
         self._head = load_head(spec.head)
         self.batch_size = max(1, min(batch_size, MOST_FRAMES.get(spec.task, batch_size)))
 
@@ -143,7 +143,7 @@ class Predictor:
         return [outcome for frame in frames for outcome in self._some([frame])]
 
     def _call(self, frames: Sequence[Frame]) -> list[Outcome]:
-        with turns_of(self._engine).take(urgent=self._urgent):
+        with turns_of(self._engine).take(self._rank):
             outcomes = _dispatch(self._engine, self._spec, self._head, frames)
         if len(outcomes) != len(frames):
             raise InferenceError(f"the model answered {len(outcomes)} of {len(frames)} frames")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vlmtool_core.batch.decode import Decoded, Job, decode_item
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.batch.turns import Rank
 from vlmtool_core.records import ItemRef, ModelIdentity, Outcome, OutcomeStatus, ResultRow
 
 if TYPE_CHECKING:
@@ -14,9 +15,17 @@ if TYPE_CHECKING:
 
 
 def predict_one(
-    item: ItemRef, frame: int, spec: RunSpec, *, engine: Engine, model: ModelIdentity
+    item: ItemRef,
+    frame: int,
+    spec: RunSpec,
+    *,
+    engine: Engine,
+    model: ModelIdentity,
+    rank: Rank = Rank.LOOK,
 ) -> ResultRow:
     """Decode and predict exactly as a run would, but before every run that waits.
+
+    rank : LOOK where somebody waits for it, AHEAD where it may be looked at next
 
     Raises
     ------

@@ -11,6 +11,7 @@ from vlmtool_core.batch.project_ledger import ProjectLedger
 from vlmtool_core.batch.report import RunReport
 from vlmtool_core.batch.runner import run_items, with_run
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.batch.turns import Rank
 from vlmtool_core.errors import UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.project.model_versions import ACTIVE, resolve_model
@@ -122,9 +123,17 @@ def rows_of_run(
 
 
 def predict_frame(
-    project: Project, spec: RunSpec, item_id: int, frame: int, *, engine: Engine
+    project: Project,
+    spec: RunSpec,
+    item_id: int,
+    frame: int,
+    *,
+    engine: Engine,
+    rank: Rank = Rank.LOOK,
 ) -> list[PredictionRecord]:
     """Predict one frame that somebody looks at, before any run that is under way.
+
+    rank : AHEAD where it may be looked at next, and others go first
 
     The prediction joins the newest run of this spec, and is made only if it is not there yet.
 
@@ -142,7 +151,7 @@ def predict_frame(
     ledger = ProjectLedger(project.store, run_id, items)
     before = ledger.finished().get(items[0].item, ())
     if frame not in {done.frame for done in before}:
-        ledger.record([predict_one(items[0], frame, spec, engine=engine, model=model)])
+        ledger.record([predict_one(items[0], frame, spec, engine=engine, model=model, rank=rank)])
     return project.predictions(item_id, frame=frame, run_id=run_id, newest_only=False)
 
 

@@ -15,6 +15,7 @@ from tiny_engine import IDENTITY, TinyEngine
 from vlmtool_core.batch import FolderLedger, RunReport, RunSpec, run_items
 from vlmtool_core.batch.folder import items_of
 from vlmtool_core.batch.predict import Predictor
+from vlmtool_core.batch.turns import Rank, turns_of
 from vlmtool_core.errors import MissingPackError, UsageError
 from vlmtool_core.jobs import CancelToken, Progress
 from vlmtool_core.records import Frame, OutcomeStatus, ResultRow, Task
@@ -296,13 +297,11 @@ def test_an_urgent_prediction_goes_before_the_rest_of_a_run(pictures: Pictures) 
     )
     thread.start()
     first.wait(20)
-    urgent = Predictor(engine, CLASSIFY, urgent=True)  # type: ignore[arg-type]
+    urgent = Predictor(engine, CLASSIFY, rank=Rank.LOOK)  # type: ignore[arg-type]
     frame = Frame(np.zeros((4, 4, 3), np.uint8))
     asker = threading.Thread(target=urgent, args=([frame],))
     asker.start()
-    from vlmtool_core.batch.turns import turns_of
-
-    while turns_of(engine)._urgent == 0:
+    while not turns_of(engine).is_waiting(Rank.LOOK):
         pass
     waiting.set()
     asker.join(20)
