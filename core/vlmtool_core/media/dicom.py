@@ -21,6 +21,8 @@ from vlmtool_core.media.dicom_facts import (
 from vlmtool_core.media.dicom_header import Header, read_header, text
 from vlmtool_core.media.dicom_pixels import PixelReader
 from vlmtool_core.media.dicom_series import Slice, geometry_of, slice_of
+from vlmtool_core.media.dicom_spacing import PixelSpacing, pixel_spacing
+from vlmtool_core.media.dicom_suv import suv_factor
 from vlmtool_core.media.dicom_transform import (
     Transform,
     apply_palette,
@@ -123,6 +125,26 @@ class DicomSource(SourceBase):
         if is_colour(header.dataset):
             raise ValueError(f"{self.path}: a colour picture has no modality values")
         return self._values(header, reader, frame)[0]
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether there are no modality values: RGB, YBR or PALETTE COLOR."""
+        return is_colour(self._object(0)[0].dataset)
+
+    def spacing(self, index: int = 0) -> PixelSpacing | None:
+        """Millimetres per pixel of a frame; None when the header does not say."""
+        header, _, frame = self._locate(index)
+        return pixel_spacing(header.dataset, frame)
+
+    def suv_factor(self, index: int = 0) -> float:
+        """What `modality_values` are multiplied by to become SUVbw in g/ml.
+
+        Raises
+        ------
+        UnsupportedMediaError : names the element that does not allow it
+        """
+        header, _, _ = self._locate(index)
+        return suv_factor(header.dataset)
 
     def auto_window(self) -> Window:
         """The window used when the file has none: 1st to 99th percentile of the middle frame."""

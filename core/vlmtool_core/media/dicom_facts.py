@@ -7,6 +7,7 @@ from typing import Any
 
 from vlmtool_core.media.dicom_header import Header, number, numbers, text
 from vlmtool_core.media.dicom_pixels import transfer_syntax_name
+from vlmtool_core.media.dicom_spacing import pixel_spacing
 from vlmtool_core.records import Json
 
 # Shown in a panel that one switch hides; never given to a model.
@@ -51,30 +52,11 @@ def facts_of(header: Header) -> dict[str, Json]:
 
 def _spacing(dataset: Any) -> dict[str, Json]:
     """Row and column spacing in mm, and where it comes from; nothing when it is not known."""
-    measures = dataset
-    shared = dataset.get("SharedFunctionalGroupsSequence")
-    if shared and shared[0].get("PixelMeasuresSequence"):
-        measures = shared[0].PixelMeasuresSequence[0]
-    spacing = numbers(measures, "PixelSpacing")
-    if len(spacing) == 2 and min(spacing) > 0:
-        return {"pixel_spacing_mm": spacing, "spacing_source": "PixelSpacing"}
-    spacing = numbers(dataset, "ImagerPixelSpacing")
-    if len(spacing) != 2 or min(spacing) <= 0:
+    found = pixel_spacing(dataset)
+    if found is None:
         return {}
-    magnification = _magnification(dataset)
-    if magnification is None:
-        return {"pixel_spacing_mm": spacing, "spacing_source": "at the detector"}
-    at_patient = [value / magnification for value in spacing]
-    return {"pixel_spacing_mm": at_patient, "spacing_source": "detector, magnification removed"}
-
-
-def _magnification(dataset: Any) -> float | None:
-    factor = number(dataset, "EstimatedRadiographicMagnificationFactor")
-    detector = number(dataset, "DistanceSourceToDetector")
-    patient = number(dataset, "DistanceSourceToPatient")
-    if factor is None and detector and patient:
-        factor = detector / patient
-    return factor if factor is not None and factor >= 1 else None
+    spacing = [found.row_mm, found.column_mm]
+    return {"pixel_spacing_mm": spacing, "spacing_source": found.source}
 
 
 def identifying_of(dataset: Any) -> dict[str, str]:
