@@ -35,7 +35,7 @@ class TransformersClassifier(TransformersFamily):
     heads: ClassVar[tuple[str, ...]] = (
         "ForImageClassification", "ForImageClassificationWithTeacher",
     )  # fmt: skip
-    model_types = (
+    model_types: ClassVar[tuple[str, ...]] = (
         "beit", "bit", "convnext", "convnextv2", "data2vec-vision", "deit", "dinov2",
         "dinov2_with_registers", "dinov3_convnext", "dinov3_vit", "efficientnet", "focalnet",
         "hgnet_v2", "hiera", "ijepa", "mobilenet_v1", "mobilenet_v2", "mobilevit", "mobilevitv2",
@@ -63,7 +63,7 @@ class TransformersClassifier(TransformersFamily):
         headed = Task.CLASSIFY in pack.tasks
         self.auto_class = "AutoModelForImageClassification" if headed else "AutoModel"
         super().__init__(pack, surroundings)
-        self._head = _last_linear(self._model) if headed else None
+        self._head: Any = _last_linear(self._model) if headed else None
 
     def decode_side(self, task: Task) -> int:
         return self._decode_side(task)
