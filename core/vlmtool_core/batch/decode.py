@@ -32,11 +32,13 @@ class Job:
 
     done : frames that need not be decoded again
     only : these frames instead of those that the spec asks for
+    ends_part : batches end behind it, so that the next item begins one wherever it is worked on
     """
 
     item: ItemRef
     done: frozenset[int] = frozenset()
     only: frozenset[int] | None = None
+    ends_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,12 @@ class Decoded:
         return 0 if self.frame is None else int(self.frame.pixels.nbytes)
 
 
-Event = Opened | Decoded
+@dataclass(frozen=True, slots=True)
+class Border:
+    """No batch reaches from what came before to what follows."""
+
+
+Event = Opened | Decoded | Border
 HashOf = Callable[[ItemRef], str]
 
 

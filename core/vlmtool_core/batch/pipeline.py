@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from vlmtool_core.batch.decode import DecodeAhead, Decoded, HashOf, Job, Opened, decode_item
+from vlmtool_core.batch.decode import (
+    MOST_BYTES_AHEAD,
+    Border,
+    DecodeAhead,
+    Decoded,
+    Event,
+    HashOf,
+    Job,
+    Opened,
+    decode_item,
+)
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.engine.stopping import stoppable
@@ -71,6 +81,8 @@ class Pipeline:
         *,
         hash_of: HashOf,
         cancel: CancelToken,
+        threads: int | None = None,
+        most_bytes: int = MOST_BYTES_AHEAD,
     ) -> None:
         self._predictor = predictor
         self._cancel = cancel
@@ -139,14 +151,23 @@ class Pipeline:
             if isinstance(event, Opened):
                 opened.append(event)
                 continue
-            waiting.append(event)
-            frames += event.frame is not None
             size = self._predictor.batch_size
-            if frames >= size or len(waiting) >= 4 * size:
+            full = isinstance(event, Border) and bool(waiting or opened)
+            if isinstance(event, Decoded):
+                waiting.append(event)
+                frames += event.frame is not None
+                full = frames >= size or len(waiting) >= 4 * size
+            if full:
                 self._put(_answer(waiting, opened, self._predictor))
                 waiting, opened, frames = [], [], 0
         if (waiting or opened) and not self._stop.cancelled:
             self._put(_answer(waiting, opened, self._predictor))
+
+
+def _with_border(job: Job, events: Iterator[Event]) -> Iterator[Event]:
+    yield from events
+    if job.ends_part:
+        yield Border()
 
 
 def _answer(waiting: list[Decoded], opened: list[Opened], predictor: Predictor) -> Batch:
