@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
 from vlmtool_core.engine.families.transformers_base import TransformersFamily, pooled
 from vlmtool_core.engine.family import Surroundings
@@ -46,8 +47,10 @@ class TransformersClassifier(TransformersFamily):
     def serves(cls, folder: ModelFolder) -> bool:
         if cls._has_head(folder):
             return True
-        bare = not folder.architectures or any(n.endswith("Model") for n in folder.architectures)
-        return bare and folder.model_type in cls.model_types
+        if folder.model_type not in cls.model_types:
+            return False
+        backbone = MODEL_MAPPING_NAMES[folder.model_type]
+        return not folder.architectures or backbone in folder.architectures
 
     @classmethod
     def tasks_of(cls, folder: ModelFolder) -> tuple[Task, ...]:
