@@ -95,7 +95,7 @@ class Predictor:
         except Exception:
             # The run meets the same error when it asks the model, and reports it there.
             log.info("the size to decode at is not known", exc_info=True)
-            return DECODE_SIDE[self._spec.task]
+            return DECODE_SIDE[task], None
 
     def __call__(self, frames: Sequence[Frame]) -> list[Outcome]:
         """One outcome per frame, in order; a frame that fails disturbs no other.
