@@ -51,12 +51,15 @@ class Written:
 
     tokens : int64 (n, t), prompt and text, padded behind the end
     start : where the text begins in `tokens`
+    lengths : tokens of each row's text, its end included
     scores : exp of the mean log-probability of the text's tokens, one per row; in [0, 1]
-    finished : whether the model came to an end of its own, one per row
+    finished : whether the model came to an end before the limit, one per row; at the limit some
+        models are made to write an end
     """
 
     tokens: torch.Tensor
     start: int
+    lengths: tuple[int, ...]
     scores: tuple[float, ...]
     finished: tuple[bool, ...]
 
@@ -121,12 +124,12 @@ def write(
     lengths = _lengths(new, ends)
     counted = torch.arange(new.shape[1], device=new.device)[None] < lengths[:, None]
     means = (steps * counted).sum(dim=1) / lengths
-    last = new.gather(1, lengths[:, None] - 1)[:, 0].tolist()
     return Written(
         output,
         prompt_tokens,
+        tuple(lengths.tolist()),
         tuple(float(value) for value in means.exp()),
-        tuple(token in ends for token in last),
+        tuple(length < most_tokens for length in lengths.tolist()),
     )
 
 

@@ -28,7 +28,8 @@ from vlmtool_core.records import Evidence, Frame, Json, Outcome, OutcomeStatus, 
 
 # A model that squashes a picture to a square still sees details of one three times as long.
 _LONGER_PER_INPUT = 3
-_GREY = Frame(np.full((32, 32, 3), 127, np.uint8))
+# For what depends on the text alone.
+BLANK = Frame(np.full((32, 32, 3), 127, np.uint8))
 _STEPS = ("size", "crop_size", "do_resize", "do_center_crop", "resample", "image_mean", "image_std")
 
 
@@ -62,7 +63,7 @@ class WritingFamily(TransformersFamily):
     @functools.cached_property
     def _input_size(self) -> tuple[int, int]:
         """(width, height) of what the network sees, in pixels."""
-        pixels = self._inputs([_GREY])["pixel_values"]
+        pixels = self._inputs([BLANK])["pixel_values"]
         return int(pixels.shape[-1]), int(pixels.shape[-2])
 
     def _inputs(

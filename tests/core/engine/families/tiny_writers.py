@@ -215,3 +215,68 @@ def paligemma(folder: Path) -> Path:
     places = [n for n in range(len(tokenizer)) if not 0 <= n - len(special) < len(words)]
     model = shaken(PaliGemmaForConditionalGeneration(config), silent=places)
     return save(folder, model, processor)
+
+
+def byte_tokenizer(special: Sequence[str], added: Sequence[str] = (), **named: str):
+    """One token per byte, as byte-level tokenizers without merges: any text, any script.
+
+    special : its first ids; begin, padding, end and unknown come first, as BART has them
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate([*special, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token=special[3]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=special[0], pad_token=special[1],
+        eos_token=special[2], unk_token=special[3],
+        extra_special_tokens={name: token for name, token in named.items()},
+        additional_special_tokens=list(special[4:]),
+    )  # fmt: skip
+    fast.add_tokens([AddedToken(token, normalized=False) for token in added])
+    return fast
+
+
+def florence2(folder: Path) -> Path:
+    from transformers import (
+        CLIPImageProcessor,
+        Florence2Config,
+        Florence2ForConditionalGeneration,
+        Florence2Processor,
+    )
+
+    places = [f"<loc_{n}>" for n in range(1000)]
+    marks = ["<od>", "</od>", "<ocr>", "</ocr>", "<poly>", "</poly>", "<sep>", "<ground>"]
+    tokenizer = byte_tokenizer(
+        ("<s>", "<pad>", "</s>", "<unk>"), [*places, *marks, "<image>"], image_token="<image>"
+    )
+    images = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False)
+    images.image_seq_length = 65  # a grid of 8 × 8 and its mean
+    kinds = (
+        "ocr", "phrase_grounding", "pure_text", "description_with_bboxes", "bboxes", "polygons",
+        "description_with_polygons", "description_with_bboxes_or_polygons",
+    )  # fmt: skip
+    rules = {kind: {} for kind in kinds}
+    rules["phrase_grounding"] = {"banned_grounding_tokens": ["the image", "it"]}
+    processor = Florence2Processor(images, tokenizer, post_processor_config=rules)
+    config = Florence2Config(
+        text_config={
+            "model_type": "bart", "vocab_size": len(tokenizer), "d_model": 16,
+            "encoder_layers": 1, "decoder_layers": 2, "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+            "max_position_embeddings": 256, "bos_token_id": 0, "pad_token_id": 1,
+            "eos_token_id": 2, "decoder_start_token_id": 2, "forced_bos_token_id": 0,
+        },
+        vision_config={
+            "depths": (1, 1), "patch_size": (7, 3), "patch_stride": (4, 2),
+            "patch_padding": (3, 1), "patch_prenorm": (False, True), "embed_dim": (8, 16),
+            "num_heads": (2, 2), "num_groups": (2, 2), "window_size": 4, "projection_dim": 16,
+        },
+        image_token_id=tokenizer.image_token_id,
+    )  # fmt: skip
+    model = shaken(Florence2ForConditionalGeneration(config), silent=[2])
+    model.generation_config.update(num_beams=3, no_repeat_ngram_size=3, early_stopping=True)
+    return save(folder, model, processor)
