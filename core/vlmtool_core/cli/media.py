@@ -15,6 +15,7 @@ from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.media_measure import measure
 from vlmtool_core.errors import UsageError
 from vlmtool_core.media import MediaInfo, Window, open_media, scan
+from vlmtool_core.media.drawing import with_overlays
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import Json
 
@@ -69,10 +70,17 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     "linear_exact or sigmoid. Without it, the file's own.",
 )
 @click.option("--size", metavar="WxH", help="Shrink to fit into so many pixels; keeps the aspect.")
+@click.option("--overlays", is_flag=True, help="Draw the overlay planes of a DICOM picture, white.")
 @click.option("-o", "--out", type=_PATH, required=True, help="The PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the picture came to be, as JSON.")
 def render(
-    path: Path, frame: int, window: str | None, size: str | None, out: Path, as_json: bool
+    path: Path,
+    frame: int,
+    window: str | None,
+    size: str | None,
+    overlays: bool,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Write one frame of PATH as the program shows it, as a PNG."""
     if out.suffix.lower() != ".png":
@@ -82,6 +90,8 @@ def render(
     with open_media(path) as source:
         _check_frame(source.info, frame)
         shown = source.frame(frame, max_side=box and _side(source.info, box), window=chosen)
+        if overlays:
+            shown = with_overlays(shown, source)
     write_atomically(out, _png(shown.pixels))
     height, width = shown.pixels.shape[:2]
     if as_json:

@@ -19,6 +19,7 @@ from vlmtool_core.media.dicom_facts import (
     warnings_of,
 )
 from vlmtool_core.media.dicom_header import Header, read_header, text
+from vlmtool_core.media.dicom_overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom_pixels import PixelReader
 from vlmtool_core.media.dicom_series import Slice, geometry_of, slice_of
 from vlmtool_core.media.dicom_spacing import PixelSpacing, pixel_spacing
@@ -61,6 +62,8 @@ class DicomSource(SourceBase):
     def _describe(self, path: Path, header: Header, reader: PixelReader) -> MediaInfo:
         dataset = header.dataset
         facts, notes = facts_of(header), warnings_of(dataset)
+        if planes := len(overlay_groups(dataset)):
+            facts["overlay_planes"] = planes
         count = reader.frame_count
         rate: float | None = None
         if len(self._files) > 1:
@@ -135,6 +138,19 @@ class DicomSource(SourceBase):
         """Millimetres per pixel of a frame; None when the header does not say."""
         header, _, frame = self._locate(index)
         return pixel_spacing(header.dataset, frame)
+
+    def overlays(self, index: int = 0) -> tuple[OverlayPlane, ...]:
+        """Drawings that lie over a frame; they are in no picture that a model is given.
+
+        Raises
+        ------
+        MediaError : a plane, or the pixels that hide one, cannot be read
+        """
+        header, reader, frame = self._locate(index)
+        if not overlay_groups(header.dataset):
+            return ()
+        stored = reader.read_allocated(frame)
+        return overlay_planes(header, frame, (reader.rows, reader.columns), stored)
 
     def suv_factor(self, index: int = 0) -> float:
         """What `modality_values` are multiplied by to become SUVbw in g/ml.

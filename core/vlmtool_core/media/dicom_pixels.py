@@ -146,6 +146,21 @@ class PixelReader:
         self._plugin = choices[-1]
         return result
 
+    def read_allocated(self, index: int) -> np.ndarray | None:
+        """uint (rows, columns) with every allocated bit as it is in the file; None where that
+        cannot be told: compressed, in colour, or not of 8, 16 or 32 bits.
+        """
+        header = self._header
+        if header.length is None or self.samples > 1 or self.bits_allocated not in (8, 16, 32):
+            return None
+        order = ">" if header.transfer_syntax == EXPLICIT_BE else "<"
+        kind = np.dtype(f"{order}u{self.bits_allocated // 8}")
+        size = self.rows * self.columns * kind.itemsize
+        with header.opener() as stream:
+            stream.seek(header.offset + index * size)
+            data = stream.read(size)
+        return np.frombuffer(data, kind).reshape(self.rows, self.columns)
+
     @property
     def decoder(self) -> str:
         """Name and version of the decoder that is in use."""
