@@ -14,10 +14,13 @@ VlmtoolError
 │   └── BudgetExceededError
 ├── PackError
 │   ├── PackDownloadError
+│   ├── PackAccessError           its owner must let this user in first
+│   ├── LicenceError              its terms must be accepted first
 │   └── PackIntegrityError
 ├── EngineError
 │   ├── TaskNotServedError
 │   ├── InferenceError
+│   ├── AnswerError               what a model wrote is not of the form that was asked for
 │   ├── EngineMemoryError         a smaller batch may help
 │   ├── WorkerDiedError
 │   ├── NotEnoughMemoryError      the model does not fit; nothing was loaded
@@ -172,6 +175,20 @@ class PackDownloadError(PackError):
     default_remedy = "Check the network and pip's configuration, then pull again."
 
 
+class PackAccessError(PackError):
+    """The hub gives a repository only to users who were let in, or not with this token."""
+
+    code = "pack-access"
+    default_remedy = "Ask for access on the repository's page, then set HF_TOKEN to your token."
+
+
+class LicenceError(PackError):
+    """A pack's terms ask for the user's consent, which was not given."""
+
+    code = "licence"
+    default_remedy = "Read the terms; if you accept them, pull again with --accept-licence."
+
+
 class PackIntegrityError(PackError):
     """A pack's file is missing or its SHA-256 is not the one on the card."""
 
@@ -197,6 +214,13 @@ class InferenceError(EngineError):
     """The model failed on this frame."""
 
     code = "inference"
+
+
+class AnswerError(EngineError):
+    """What the model wrote is not of the form that was asked for."""
+
+    code = "answer"
+    default_remedy = "Ask in other words, allow a simpler form, or choose another model."
 
 
 class EngineMemoryError(EngineError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vlmtool_core.errors import VlmtoolError
 
@@ -200,6 +200,18 @@ class Outcome:
     @classmethod
     def failed(cls, error: BaseException) -> Outcome:
         return cls(OutcomeStatus.FAILED, error=ErrorInfo.from_exception(error))
+
+
+ChatRole = Literal["user", "assistant", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """What was said in a conversation, and the pictures that a user showed with it."""
+
+    role: ChatRole
+    text: str
+    frames: tuple[Frame, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vlmtool_core.engine import builtin_packs
+from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.chatting import check_turns, converse
+from vlmtool_core.engine.devices import choose_device
 from vlmtool_core.engine.family import Family
 from vlmtool_core.engine.guarding import guarded, loading, problem_of
 from vlmtool_core.engine.heads import ProbeHead
@@ -24,7 +27,7 @@ from vlmtool_core.errors import (
     TaskNotServedError,
     UsageError,
 )
-from vlmtool_core.records import Frame, Label, ModelIdentity, Outcome, Task
+from vlmtool_core.records import ChatTurn, Frame, Label, ModelIdentity, Outcome, Task
 from vlmtool_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -85,7 +88,7 @@ class Engine:
     def device(self) -> str:
         """ "cpu" or "cuda"; decided on first use."""
         if not self._device:
-            self._device = _choose_device(self._wanted_device)
+            self._device = choose_device(self._wanted_device)
         return self._device
 
     @property
@@ -217,9 +220,17 @@ class Engine:
         )
 
     def ask(
-        self, frames: Sequence[Frame], question: str, *, model: str | None = None
+        self,
+        frames: Sequence[Frame],
+        question: str,
+        *,
+        model: str | None = None,
+        answer: AnswerShape | None = None,
     ) -> list[Outcome]:
         """An answer per frame with its evidence, or that this model cannot tell (no evidence).
+
+        answer : the form it must have; `Outcome.data` is then what was answered, and an outcome
+            whose words are not of that form has failed
 
         Raises
         ------
@@ -228,8 +239,9 @@ class Engine:
         """
         if not question.strip():
             raise UsageError("the question is empty", field="question")
+        asked = question.strip()
         return self._run(
-            Task.ASK, model, frames, lambda family, batch: family.ask(batch, question.strip())
+            Task.ASK, model, frames, lambda family, batch: family.answer(batch, asked, answer)
         )
 
     def chat(
@@ -383,17 +395,6 @@ class Engine:
             for n, result in zip(good, results, strict=True):
                 outcomes[n] = result
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _choose_device(wanted: str) -> str:
-    import torch
-
-    if wanted not in {"auto", "cpu", "cuda"}:
-        raise UsageError(f"unknown device {wanted!r}", remedy="Use auto, cpu or cuda.")
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        raise UsageError("there is no CUDA device", remedy="Use device auto or cpu.")
-    return "cuda" if available and wanted != "cpu" else "cpu"
 
 
 def _require_task(pack: Pack, task: Task) -> None:

@@ -3,13 +3,14 @@
 # ruff: noqa: ARG002  (the base refuses; its subclasses use the arguments)
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from vlmtool_core.engine.answers import AnswerShape, validated
 from vlmtool_core.engine.model_folder import ModelFolder
 from vlmtool_core.engine.packs import Pack
-from vlmtool_core.errors import TaskNotServedError
-from vlmtool_core.records import Frame, Label, Outcome, Task
+from vlmtool_core.errors import TaskNotServedError, UsageError
+from vlmtool_core.records import ChatTurn, Frame, Label, Outcome, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +121,35 @@ class Family:
 
     def ask(self, frames: Sequence[Frame], question: str) -> list[Outcome]:
         raise self._not_served(Task.ASK)
+
+    def answer(
+        self, frames: Sequence[Frame], question: str, shape: AnswerShape | None
+    ) -> list[Outcome]:
+        """`ask`, with answers of a form; those that are not of it have failed."""
+        return [validated(outcome, shape) for outcome in self.ask(frames, question)]
+
+    def chat(
+        self,
+        turns: Sequence[ChatTurn],
+        *,
+        answer: AnswerShape | None,
+        most_tokens: int | None,
+        on_text: Callable[[str], None] | None,
+    ) -> Outcome:
+        """The next turn of a conversation, told in pieces while it is written.
+
+        Models that cannot converse answer one question about one picture.
+        """
+        if len(turns) != 1 or len(turns[0].frames) != 1:
+            raise UsageError(
+                f"{self.pack.id} answers one question about one picture at a time",
+                field="turns",
+                remedy="Give one picture, or choose a chat model with --model.",
+            )
+        outcome = self.answer(turns[0].frames, turns[0].text, answer)[0]
+        if on_text is not None and outcome.text:
+            on_text(outcome.text)
+        return outcome
 
     def read(self, frames: Sequence[Frame]) -> list[Outcome]:
         raise self._not_served(Task.READ)
