@@ -25,6 +25,7 @@ VlmtoolError
 │   ├── WorkerDiedError
 │   ├── NotEnoughMemoryError      the model does not fit; nothing was loaded
 │   └── HostError
+│       └── HostRestartedError    not the request's fault: ask again
 ├── ProjectError
 │   ├── ProjectNotFoundError
 │   ├── ProjectExistsError
@@ -278,6 +279,13 @@ class HostError(EngineError):
 
     code = "host"
     default_remedy = "The engine was restarted; run the request again."
+
+
+class HostRestartedError(HostError):
+    """The engine host was ended because of another request; this one may be repeated as it is."""
+
+    code = "host-restarted"
+    default_remedy = "Run it again: it was not the reason."
 
 
 class ProjectError(VlmtoolError):

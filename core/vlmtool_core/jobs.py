@@ -32,6 +32,11 @@ class CancelToken:
         if self.cancelled:
             raise CancelledError("stopped by the user")
 
+    def wait(self, seconds: float) -> None:
+        """Sleep, but raise `CancelledError` as soon as the user asks to stop."""
+        self._event.wait(seconds)
+        self.check()
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

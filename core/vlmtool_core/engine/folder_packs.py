@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from vlmtool_core.engine.family import Family
@@ -16,7 +16,7 @@ from vlmtool_core.engine.pack_files import (
     tensor_memory,
     weight_files,
 )
-from vlmtool_core.engine.packs import Pack, PackFile, hash_file
+from vlmtool_core.engine.packs import Pack, PackFile, hash_file, now
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.errors import UsageError, VlmtoolError
 
@@ -27,8 +27,10 @@ _WORKING_ROOM = 1.2
 _CODE_MARK = b'"auto_map"'
 
 
-def describe_folder(folder: Path, pack_id: str) -> Pack:
+def describe_folder(folder: Path, pack_id: str, *, known: Mapping[str, str] | None = None) -> Pack:
     """The pack that a folder would be, hashed; nothing is written.
+
+    known : SHA-256 of files that were hashed a moment ago, by name
 
     Raises
     ------
@@ -38,9 +40,11 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
     family = family_for(folder, model, model.files)
     weights = _weights(folder, model.files)
     memory = int(sum(tensor_memory(folder / name) for name in weights) * _WORKING_ROOM)
+    hashes = known or {}
     names = sorted({*small_files(model.files), *weights})
     files = tuple(
-        PackFile(name, hash_file(folder / name), (folder / name).stat().st_size) for name in names
+        PackFile(name, hashes.get(name) or hash_file(folder / name), (folder / name).stat().st_size)
+        for name in names
     )
     digest = hashlib.sha256("".join(f"{f.name}:{f.sha256}\n" for f in files).encode())
     return Pack(
@@ -57,6 +61,7 @@ def describe_folder(folder: Path, pack_id: str) -> Pack:
         path=folder,
         location=folder,
         memory_bytes=memory,
+        installed_at=now(),
     )
 
 

