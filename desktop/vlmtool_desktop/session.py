@@ -27,6 +27,7 @@ class Overlay(StrEnum):
     PREDICTIONS = "predictions"
     TEXT = "text"
     CAPTION = "caption"
+    GRAPHICS = "graphics"
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,12 @@ def _overlay_actions(window: MainWindow) -> list[Action]:
         ),
         overlay("show-text", QT_TRANSLATE_NOOP("actions", "Show read &text"), (), Overlay.TEXT),
         overlay("show-caption", QT_TRANSLATE_NOOP("actions", "Show &caption"), (), Overlay.CAPTION),
+        overlay(
+            "show-graphics",
+            QT_TRANSLATE_NOOP("actions", "Show DICOM &overlays"),
+            ("O",),
+            Overlay.GRAPHICS,
+        ),
     ]
 
 

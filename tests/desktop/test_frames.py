@@ -162,3 +162,42 @@ def test_scrubbing_shows_the_last_frame_asked_for(on_video: Opened) -> None:
 def test_no_window_drag_on_colour(on_video: Opened) -> None:
     assert on_video.window.viewing.window is None
     assert not on_video.window.viewer.canvas.window_drag_enabled
+
+
+def test_overlays_of_the_file_are_drawn_and_switched_off(opened: Opened, tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    from vlmtool_core.media import open_media
+
+    path = Path(str(get_testdata_file("examples_overlay.dcm")))
+    with open_media(path) as source:
+        mask = source.overlays(0)[0].mask
+        plain = source.frame(0).pixels[:, :, 1].copy()
+    with Project.create(tmp_path / "project") as project:
+        project.add([path])
+    opened.open(tmp_path / "project")
+    opened.wait(lambda: opened.window.viewer.canvas.has_picture)
+    assert (grey(opened)[mask] == 255).all()
+    opened.window.actions_.by_id["show-graphics"].trigger()
+    opened.wait(lambda: np.array_equal(grey(opened), plain))
+    opened.window.actions_.by_id["show-graphics"].trigger()
+    opened.wait(lambda: bool((grey(opened)[mask] == 255).all()))
+
+
+def test_what_a_user_must_know_stands_above_the_picture(opened: Opened, tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    (folder / "a.dcm").write_bytes(Path(str(get_testdata_file("JPEG2000.dcm"))).read_bytes())
+    media_files.write_video(folder / "b.mp4", frames=4)
+    with Project.create(tmp_path / "project") as project:
+        project.add([folder])
+    opened.open(tmp_path / "project")
+    panel = opened.window.viewer
+    opened.wait(lambda: panel.canvas.has_picture and panel.name.text() == "a.dcm")
+    assert "lossy compression" in panel.warnings.text()
+    assert panel.warnings.isVisible()
+    opened.window.commands.step(1)
+    opened.wait(lambda: panel.name.text() == "b.mp4" and panel.slider.maximum() == 3)
+    assert not panel.warnings.isVisible()

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vlmtool_core.media.base import MediaSource
 from vlmtool_core.records import Frame
 
+if TYPE_CHECKING:
+    import numpy as np
+
 WHITE = 255
+
+
+def overlay_mask(source: MediaSource, frame: Frame) -> np.ndarray | None:
+    """bool (h, w) of `frame.pixels`: where any overlay plane of its source draws.
+
+    None where there is no plane.
+
+    Raises
+    ------
+    MediaError : a plane cannot be read
+    """
+    import numpy as np
+
+    planes = getattr(source, "overlays", None)
+    masks = [plane.mask for plane in planes(frame.index)] if planes is not None else []
+    if not masks:
+        return None
+    return _fitted(np.logical_or.reduce(masks), frame.pixels.shape[:2])
 
 
 def with_overlays(frame: Frame, source: MediaSource) -> Frame:
@@ -18,17 +39,15 @@ def with_overlays(frame: Frame, source: MediaSource) -> Frame:
     ------
     MediaError : a plane cannot be read
     """
-    planes = getattr(source, "overlays", None)
-    masks = [plane.mask for plane in planes(frame.index)] if planes is not None else []
-    if not masks:
+    mask = overlay_mask(source, frame)
+    if mask is None:
         return frame
     pixels = frame.pixels.copy()
-    for mask in masks:
-        pixels[_fitted(mask, pixels.shape[:2])] = WHITE
-    return replace(frame, pixels=pixels, provenance={**frame.provenance, "overlays": len(masks)})
+    pixels[mask] = WHITE
+    return replace(frame, pixels=pixels, provenance={**frame.provenance, "overlays": "white"})
 
 
-def _fitted(mask: Any, shape: tuple[int, ...]) -> Any:
+def _fitted(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The mask at another size, thin lines kept: a pixel is drawn if any of its parts is."""
     if mask.shape == shape:
         return mask
@@ -36,4 +55,6 @@ def _fitted(mask: Any, shape: tuple[int, ...]) -> Any:
     import numpy as np
 
     size = (shape[1], shape[0])
-    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    drawn: np.ndarray = covered > 0
+    return drawn

@@ -80,7 +80,7 @@ class ViewerController(QObject):
         session.item_changed.connect(self._item_changed)
         session.frame_changed.connect(self._frame_changed)
         session.content_changed.connect(self.reload)
-        session.overlays_changed.connect(self._draw)
+        session.overlays_changed.connect(self._overlays_changed)
         session.labels_changed.connect(self._draw)
         self._canvas.window_dragged.connect(self._drag_window)
         self._item_changed()
@@ -116,6 +116,7 @@ class ViewerController(QObject):
             self._bridge.drop("detail")
             self._panel.set_frames(1)
             self._panel.set_item("", "")
+            self._panel.set_warnings(())
             self._canvas.set_note(
                 self.tr("No item chosen"), self.tr("Choose one in the library on the left.")
             )
@@ -173,7 +174,8 @@ class ViewerController(QObject):
             self._session.set_frame_count(loaded.frame_count)
             self._panel.set_frames(loaded.frame_count)
         self._panel.set_time(loaded.time_s)
-        self._canvas.set_picture(loaded.picture, keep_view=not new_item)
+        self._panel.set_warnings(loaded.notes)
+        self._canvas.set_picture(self._picture(loaded), keep_view=not new_item)
         if self._window is None or loaded.window is None:
             self._window = loaded.window
         elif self._window != loaded.window:
@@ -181,6 +183,20 @@ class ViewerController(QObject):
         self.window_changed.emit(self._window)
         self._draw()
         self.frame_shown.emit(loaded)
+
+    def _picture(self, loaded: Loaded) -> Picture:
+        """The frame, with the drawings of its file over it unless they are switched off."""
+        drawn = loaded.drawn if Overlay.GRAPHICS in self._session.overlays else None
+        return drawn or loaded.picture
+
+    def _overlays_changed(self) -> None:
+        loaded = self._loaded
+        if loaded is not None and loaded.drawn is not None:
+            if self._window is not None and self._window != loaded.window:
+                self._render(self._window)
+            else:
+                self._canvas.set_picture(self._picture(loaded), keep_view=True)
+        self._draw()
 
     def _show_error(self, error: ErrorInfo) -> None:
         self._slow.stop()
@@ -219,8 +235,9 @@ class ViewerController(QObject):
     def _render(self, window: Window) -> None:
         loaded = self._loaded
         if loaded is not None and loaded.values is not None:
+            graphics = Overlay.GRAPHICS in self._session.overlays
             self._bridge.view(
-                lambda: self._reader.render(loaded, window),
+                lambda: self._reader.render(loaded, window, graphics=graphics),
                 lambda picture: self._show_windowed(loaded, picture),
                 lane="window",
             )

@@ -11,6 +11,7 @@ from vlmtool_desktop.canvas.picture import Picture, make_picture
 
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
+    from vlmtool_core.records import Frame
 
 MOST_OPEN = 3
 MOST_CACHED_BYTES = 400_000_000
@@ -25,6 +26,8 @@ class Loaded:
     frame_count : exact, also for video
     values : modality values of a grey DICOM frame, for windowing; None for everything else
     window : the window that `picture` was made with
+    graphics : bool (h, w) of the pixels that overlay planes draw on, None where there are none
+    drawn : `picture` with them; notes : what a user must know of the item or of this frame
     """
 
     ref: ItemRef
@@ -36,6 +39,9 @@ class Loaded:
     window: Window | None = None
     values: Any = field(default=None, repr=False)
     inverted: bool = False
+    graphics: Any = field(default=None, repr=False)
+    drawn: Picture | None = None
+    notes: tuple[str, ...] = ()
 
 
 class FrameReader:
@@ -63,17 +69,21 @@ class FrameReader:
             self._frames.popitem(last=False)
         return loaded
 
-    def render(self, loaded: Loaded, window: Window) -> Picture:
+    def render(self, loaded: Loaded, window: Window, *, graphics: bool = False) -> Picture:
         """The same frame through another window."""
+        from vlmtool_core.media.drawing import WHITE
         from vlmtool_core.media.voi import render_window
 
         grey = render_window(loaded.values, window, inverted=loaded.inverted)
+        if graphics and loaded.graphics is not None:
+            grey[loaded.graphics] = WHITE
         return make_picture(grey, loaded.picture.size)
 
     def _decode(self, source: MediaSource, ref: ItemRef, index: int) -> Loaded:
         frame = source.frame(index, max_side=LONGEST_SIDE)
         picture = make_picture(frame.pixels, frame.size)
         loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
+        loaded = _with_graphics(loaded, source, frame)
         if "voi" not in frame.provenance:
             return loaded
         grey: Any = source
@@ -101,7 +111,9 @@ class FrameReader:
         return sum(
             level.sizeInBytes()
             for loaded in self._frames.values()
-            for level in loaded.picture.levels
+            for picture in (loaded.picture, loaded.drawn)
+            if picture is not None
+            for level in picture.levels
         )
 
     def close(self) -> None:
@@ -109,6 +121,24 @@ class FrameReader:
         self._frames.clear()
         while self._sources:
             self._sources.popitem()[1].close()
+
+
+def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
+    """What lies over the frame, drawn beside it; a plane that is broken is told, not hidden."""
+    from vlmtool_core.errors import MediaError
+    from vlmtool_core.media.drawing import WHITE, overlay_mask
+
+    # Read now: a video's warnings grow when its frames are counted.
+    notes = source.info.warnings
+    try:
+        mask = overlay_mask(source, frame)
+    except MediaError as error:
+        return replace(loaded, notes=(*notes, error.message))
+    if mask is None:
+        return replace(loaded, notes=notes)
+    pixels = frame.pixels.copy()
+    pixels[mask] = WHITE
+    return replace(loaded, graphics=mask, drawn=make_picture(pixels, frame.size), notes=notes)
 
 
 def frame_count(source: Any) -> int:

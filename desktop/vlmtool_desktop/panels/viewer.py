@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QSlider, QSpinBox, QVBoxLayout, QWidget
@@ -35,6 +37,7 @@ class ViewerPanel(QWidget):
         self.canvas = CanvasView()
         self.name = text_label("", "heading")
         self.facts = text_label("", "muted")
+        self.warnings = text_label("", "warning", wrap=True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.number = QSpinBox()
         self.time = text_label("", "muted")
@@ -64,6 +67,9 @@ class ViewerPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(frame("bar", head, (12, 7, 12, 7)))
+        self.warnings.setContentsMargins(12, 4, 12, 4)
+        self.warnings.hide()
+        layout.addWidget(self.warnings)
         layout.addWidget(self._region_bar)
         layout.addWidget(self.canvas, 1)
         layout.addWidget(self._frames)
@@ -146,6 +152,11 @@ class ViewerPanel(QWidget):
         self.name.setText(name)
         self.name.setToolTip(name)
         self.facts.setText(facts)
+
+    def set_warnings(self, notes: Sequence[str]) -> None:
+        """What a user must know of the item: damage, lossy compression, uneven spacing."""
+        self.warnings.setText("\n".join(f"⚠ {note}" for note in notes))
+        self.warnings.setVisible(bool(notes))
 
     @property
     def frame_bar(self) -> QWidget:

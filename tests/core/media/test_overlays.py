@@ -126,5 +126,5 @@ def test_overlays_are_drawn_for_people_only(tmp_path):
         small = with_overlays(source.frame(0, max_side=200), source)
     assert (after[mask] == 255).all()
     assert (after[~mask] == before[~mask]).all()
-    assert small.provenance["overlays"] == 1
+    assert small.provenance["overlays"] == "white"
     assert (small.pixels == 255).all(axis=2).sum() > 100
