@@ -4,6 +4,7 @@ and boxes back in pixels of the oriented source."""
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,8 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from vlmtool_core.engine.families.square_steps import SquareSteps
 from vlmtool_core.engine.families.transformers_base import TransformersFamily
 from vlmtool_core.engine.family import Family, Surroundings
+from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.results import boxes_outcome
 from vlmtool_core.engine.stopping import check_stopped
@@ -22,7 +25,7 @@ from vlmtool_core.records import Box, Frame, Json, Label, Outcome, Task
 # What one forward on a CPU may hold, in pixels: larger batches are not faster there, only larger.
 _PIXELS_AT_ONCE = 2_000_000
 # A strip that the processor would make 0 pixels thin is thickened to this part of its length.
-_THINNEST = 1 / 16
+_THINNEST = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,20 @@ class Detector(TransformersFamily):
         self._processor = self._load(self.processor_class)
         model = self._load(self.auto_class, use_safetensors=True, dtype=torch.float32)
         self._model = model.eval().to(self.device)
+        self._square = SquareSteps.of(self._processor)
         half = getattr(torch, surroundings.dtype)
         if half is not torch.float32:
             modules = dict(self._model.named_modules())
             for name in self.half_modules:
                 if name in modules:
                     run_in(modules[name], half)
+
+    def image_input(self, task: Task) -> ImageInput | None:
+        """Fixed inputs are made while decoding."""
+        if task is not Task.DETECT or self._square is None:
+            return None
+        side = min(self._square.height, self._square.width)
+        return ImageInput(self.pack.fingerprint, side, self._square.square)
 
     def decode_side(self, task: Task) -> int:
         """Twice a fixed input's side, so that a wide picture's shorter side is enough too; the
@@ -97,19 +108,21 @@ class Detector(TransformersFamily):
         return int(longest) if longest else super().decode_side(task)
 
     def _prepare(self, frame: Frame) -> Prepared:
-        """By the model's own image processor."""
+        """As the model's own image processor does; inputs of a fixed size are still uint8."""
+        if self._square is not None:
+            done = frame.input_of == self.pack.fingerprint
+            square = frame.pixels if done else self._square.square(frame.pixels)
+            own = np.require(square, requirements="W")
+            return Prepared({"pixel_values": torch.from_numpy(own).permute(2, 0, 1)[None]})
         try:
             return Prepared(self._process(frame.pixels))
         except ValueError:
             # It refuses strips whose resized width or height would be 0.
-            height, width = frame.pixels.shape[:2]
-            thick = thickened(frame.pixels)
-            reach = (thick.shape[1] / width, thick.shape[0] / height)
-            return Prepared(self._process(thick), reach)
+            return Prepared(self._process(thickened(frame.pixels)))
 
     def _process(self, pixels: np.ndarray) -> dict[str, torch.Tensor]:
-        # torch warns of arrays that it could write to but must not.
-        own = pixels if pixels.flags.writeable else pixels.copy()
+        # torch takes no read-only arrays, and that is what decoders give.
+        own = np.require(pixels, requirements="W")
         inputs = self._processor(
             images=[own], return_tensors="pt", input_data_format="channels_last"
         )
@@ -125,6 +138,8 @@ class Detector(TransformersFamily):
                 name: torch.cat([one.inputs[name] for one in prepared]).to(self.device)
                 for name in prepared[0].inputs
             }
+            if self._square is not None:
+                inputs["pixel_values"] = self._square.normalised(inputs["pixel_values"])
             for number, one, part in zip(
                 numbers, prepared, self._find(inputs, **options), strict=True
             ):
@@ -167,11 +182,14 @@ class Detector(TransformersFamily):
 
 
 def thickened(pixels: np.ndarray) -> np.ndarray:
-    """A strip with its last row or column repeated until it is a sixteenth as thick as long."""
-    height, width = pixels.shape[:2]
-    least = int(np.ceil(max(height, width) * _THINNEST))
-    rows, columns = max(0, least - height), max(0, least - width)
-    return np.pad(pixels, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    """A strip with its rows or columns repeated until it is an eighth as thick as it is long."""
+    least = math.ceil(max(pixels.shape[:2]) * _THINNEST)
+    height, width = (max(side, least) for side in pixels.shape[:2])
+    rows, columns = (
+        np.arange(new) * old // new
+        for new, old in zip((height, width), pixels.shape[:2], strict=True)
+    )
+    return pixels[rows][:, columns]
 
 
 def source_boxes(found: Found, names: Sequence[str], frame: Frame) -> list[Box]:
