@@ -28,6 +28,15 @@ class Settings:
     language: str = _setting("auto", "Language of the window", choices=("auto", "en", "zh_CN"))
     theme: str = _setting("auto", "Colours of the window", choices=("auto", "light", "dark"))
     device: str = _setting("auto", "Where models run", choices=("auto", "cpu", "cuda"))
+    precision: str = _setting(
+        "auto",
+        "Numbers that models compute in; auto takes bfloat16 where it agrees and is faster",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    backend: str = _setting(
+        "torch", "What runs models on the processor", choices=("torch", "openvino")
+    )
+    compile: bool = _setting(False, "Compile models when they are loaded: slow start, faster runs")
     max_megapixels: int = _setting(
         1000, "Largest picture that is decoded, in megapixels", minimum=1, maximum=20000
     )

@@ -282,7 +282,6 @@ def _run_items(
 
 
 def _engine() -> Engine:
-    from vlmtool_core.engine import Engine
-    from vlmtool_core.settings import load_settings
+    from vlmtool_core.engine.user_engine import engine_as_set
 
-    return Engine(device=load_settings().device)
+    return engine_as_set()

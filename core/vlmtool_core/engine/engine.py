@@ -14,12 +14,14 @@ from vlmtool_core.engine.answers import AnswerShape
 from vlmtool_core.engine.chatting import check_turns, converse
 from vlmtool_core.engine.devices import choose_device
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.guarding import guarded, loading, problem_of
+from vlmtool_core.engine.guarding import guarded, problem_of
 from vlmtool_core.engine.heads import ProbeHead
 from vlmtool_core.engine.loaded import LoadedModel, LoadedModels
-from vlmtool_core.engine.memory import free_memory, memory_budget, memory_needed, memory_of
+from vlmtool_core.engine.loading import PackLoader
+from vlmtool_core.engine.memory import free_memory, memory_budget, memory_of
 from vlmtool_core.engine.model_store import ModelStore
-from vlmtool_core.engine.packs import Pack, verify_pack
+from vlmtool_core.engine.numerics import Numerics, with_numerics
+from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.registry import family as family_named
 from vlmtool_core.engine.results import cut_scores
 from vlmtool_core.engine.text_space import unique_labels
@@ -58,6 +60,7 @@ class Engine:
     store : where the packs are; the user's model store when left out
     device : "auto" (CUDA if there is one), "cpu" or "cuda"
     memory_budget : bytes that loaded models may take together; as the settings say when None
+    numerics : what models compute in and with; float32 in torch when None
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class Engine:
         *,
         device: str = "auto",
         memory_budget: int | None = None,
+        numerics: Numerics | None = None,
     ) -> None:
         self.store = store or ModelStore()
         self._wanted_device = device
         self._device = ""
         self._memory_budget = memory_budget
+        self._packs = PackLoader(self, numerics or Numerics())
         self._lock = threading.RLock()
         self.models = LoadedModels(
             budget=lambda: self.memory_budget,
@@ -90,11 +95,6 @@ class Engine:
         if not self._device:
             self._device = choose_device(self._wanted_device)
         return self._device
-
-    @property
-    def dtype(self) -> str:
-        """ "float32" or "bfloat16": what weights are loaded in."""
-        return "float32"
 
     @property
     def memory_budget(self) -> int:
@@ -122,7 +122,7 @@ class Engine:
         MissingPackError, PackIntegrityError
         NotEnoughMemoryError : it cannot fit, even alone; nothing was loaded.
         """
-        return self.models.get(self._pack(pack_id), self.memory_needed, self._load)
+        return self.models.get(self._pack(pack_id), self.memory_needed, self._packs.load)
 
     def unload(self, pack_id: str | None = None) -> list[str]:
         """Forget a loaded model, or all, and give the memory back; what is at work ends first.
@@ -138,7 +138,7 @@ class Engine:
 
     def memory_needed(self, pack: Pack) -> int:
         """Bytes that a pack takes when it is loaded here."""
-        return memory_needed(pack, self.dtype)
+        return self._packs.memory_needed(pack)
 
     def classify(
         self,
@@ -334,7 +334,7 @@ class Engine:
         family = family_named(pack.family)
         _require_task(pack, task)
         parts = () if head is not None else family.parts.get(task, ())
-        prints = [pack.fingerprint, *(self._pack(part).fingerprint for part in parts)]
+        prints = [self._packs.fingerprint_of(p) for p in (pack, *map(self._pack, parts))]
         if head is not None:
             prints.append(head.fingerprint)
         joined = hashlib.sha256("\n".join(prints).encode()).hexdigest()
@@ -357,11 +357,6 @@ class Engine:
 
     def _pack(self, pack_id: str) -> Pack:
         return builtin_packs.find(pack_id) or self.store.pack(pack_id)
-
-    def _load(self, pack: Pack) -> Family:
-        verify_pack(pack)
-        with loading(pack.id):
-            return family_named(pack.family)(pack, self)
 
     def _packs_that_fit(self, pack: Pack, size: int) -> list[str]:
         """Ids of installed packs for the same tasks that take at most `size` bytes."""
@@ -393,7 +388,7 @@ class Engine:
             with self._at_work(pack_id) as family:
                 results = guarded(lambda batch: call(family, batch), [frames[n] for n in good])
             for n, result in zip(good, results, strict=True):
-                outcomes[n] = result
+                outcomes[n] = with_numerics(result, family.numerics)
         return [outcome for outcome in outcomes if outcome is not None]
 
 

@@ -10,7 +10,14 @@ from vlmtool_core.engine.answers import AnswerShape, validated
 from vlmtool_core.engine.model_folder import ModelFolder
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.errors import TaskNotServedError, UsageError
-from vlmtool_core.records import ChatTurn, Frame, Label, Outcome, Task
+from vlmtool_core.records import (
+    ChatTurn,
+    Frame,
+    Json,
+    Label,
+    Outcome,
+    Task,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +44,8 @@ class Surroundings(Protocol):
 
     device : "cpu" or "cuda"
     dtype : what weights are loaded in: "float32" or "bfloat16"
+    backend : "torch", or the runtime for the parts that the family can run elsewhere
+    compiled : whether torch compiles those parts
     """
 
     @property
@@ -44,6 +53,12 @@ class Surroundings(Protocol):
 
     @property
     def dtype(self) -> str: ...
+
+    @property
+    def backend(self) -> str: ...
+
+    @property
+    def compiled(self) -> bool: ...
 
     def family(self, pack_id: str) -> Family:
         """The loaded family of another pack; `MissingPackError` if it is not installed."""
@@ -57,6 +72,7 @@ class Family:
     frame is `Outcome.failed` for that frame only.
 
     parts : ids of the other packs whose weights also decide the outcome, by task
+    dtypes, backends : what it can compute in, and with
     model_types : `model_type`s of transformers whose folders belong to this family
     architectures : endings of the architecture's name that it must have, any when empty
     fallback : asked only when no other family serves a folder
@@ -68,11 +84,39 @@ class Family:
     architectures: ClassVar[tuple[str, ...]] = ()
     fallback: ClassVar[bool] = False
     parts: ClassVar[Mapping[Task, tuple[str, ...]]] = {}
+    dtypes: ClassVar[tuple[str, ...]] = ("float32",)
+    backends: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
         self.pack = pack
         self.surroundings = surroundings
         self.device = surroundings.device
+
+    @property
+    def fingerprint(self) -> str:
+        """The pack's, another one where the family computes otherwise than float32 in torch."""
+        from vlmtool_core.engine.loading import fingerprint_in
+
+        return fingerprint_in(self.pack, self.dtype, self.backend)
+
+    @property
+    def dtype(self) -> str:
+        """What it computes in: "float32" or "bfloat16"."""
+        wanted = self.surroundings.dtype
+        return wanted if wanted in self.dtypes else "float32"
+
+    @property
+    def backend(self) -> str:
+        """What runs it: "torch", or another runtime for a part of it."""
+        wanted = self.surroundings.backend
+        return wanted if wanted in self.backends else "torch"
+
+    @property
+    def numerics(self) -> dict[str, Json]:
+        """What differs from float32 in torch, for provenance."""
+        plain = {"dtype": "float32", "backend": "torch"}
+        used = {"dtype": self.dtype, "backend": self.backend}
+        return {key: value for key, value in used.items() if value != plain[key]}
 
     @classmethod
     def serves(cls, folder: ModelFolder) -> bool:

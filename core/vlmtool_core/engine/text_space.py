@@ -94,7 +94,7 @@ def label_embeddings(
 
 def cached_texts(encoder: Family, texts: Sequence[str]) -> np.ndarray:
     """float32 (n, d) of these texts, from memory, from disk, or encoded now and kept."""
-    key = hashlib.sha256("\0".join([encoder.pack.fingerprint, *texts]).encode()).hexdigest()
+    key = hashlib.sha256("\0".join([encoder.fingerprint, *texts]).encode()).hexdigest()
     with _lock:
         if key not in _memory:
             file = paths.cache_dir() / "texts" / f"{key}.npy"

@@ -57,13 +57,12 @@ class Requests:
         self._lock = threading.Lock()
 
     def engine(self) -> Engine:
-        """The engine, made on first use on the device of the settings."""
-        from vlmtool_core.engine import Engine
-        from vlmtool_core.settings import load_settings
+        """The engine, made on first use as the settings say."""
+        from vlmtool_core.engine.user_engine import engine_as_set
 
         with self._lock:
             if self._engine is None:
-                self._engine = Engine(device=load_settings().device)
+                self._engine = engine_as_set()
             return self._engine
 
     def predict(self, call: Call) -> Json:

@@ -101,9 +101,9 @@ def train(
 
 
 def _engine() -> Engine:
-    from vlmtool_core.engine import Engine
+    from vlmtool_core.engine.user_engine import engine_as_set
 
-    return Engine()
+    return engine_as_set()
 
 
 def _tidy(project: Project) -> None:

@@ -117,9 +117,9 @@ def _lazy(engine: EngineLike | Callable[[], EngineLike] | None) -> Callable[[], 
     @cache
     def make() -> EngineLike:
         if engine is None:
-            from vlmtool_core.engine import Engine
+            from vlmtool_core.engine.user_engine import engine_as_set
 
-            made: EngineLike = Engine()
+            made: EngineLike = engine_as_set()
             return made
         return engine() if callable(engine) else engine
 

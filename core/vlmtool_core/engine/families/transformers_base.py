@@ -30,6 +30,7 @@ class TransformersFamily(Family):
     made_while_decoding : tasks that use nothing of a picture but what `_inputs` makes of it
     """
 
+    dtypes = ("float32", "bfloat16")
     auto_class: str
     made_while_decoding: ClassVar[tuple[Task, ...]] = ()
     processor_class: str = "AutoImageProcessor"

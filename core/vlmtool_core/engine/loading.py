@@ -1,0 +1,85 @@
+"""Turns an installed pack into a loaded family: hashes first, then the numbers it computes in."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+from vlmtool_core.engine import precision
+from vlmtool_core.engine.guarding import loading
+from vlmtool_core.engine.memory import memory_needed
+from vlmtool_core.engine.numerics import FLOAT32, TORCH, Numerics, Place
+from vlmtool_core.engine.packs import Pack, verify_pack
+from vlmtool_core.engine.registry import family as family_named
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine.family import Family, Surroundings
+
+
+class PackLoader:
+    """Loads packs for one engine, each in the precision that was found to be right for it."""
+
+    def __init__(self, engine: Surroundings, numerics: Numerics) -> None:
+        self._engine = engine
+        self._numerics = numerics
+        self._lock = threading.Lock()
+
+    def load(self, pack: Pack) -> Family:
+        """Check the files and load them; the first time, precisions are compared.
+
+        Raises
+        ------
+        PackIntegrityError, NotEnoughMemoryError
+        """
+        verify_pack(pack)
+        with loading(pack.id):
+            dtype = self.dtype_of(pack)
+            if dtype is not None:
+                return self._family(pack, dtype)
+            with self._lock:
+                dtype = self.dtype_of(pack)
+                if dtype is not None:
+                    return self._family(pack, dtype)
+                device = self._engine.device
+                _, family = precision.compare(pack, device, lambda name: self._family(pack, name))
+                return family
+
+    def dtype_of(self, pack: Pack) -> str | None:
+        """ "float32" or "bfloat16"; None while it has to be found by comparing."""
+        if self._numerics.precision == FLOAT32:
+            return FLOAT32
+        kind = family_named(pack.family)
+        found = precision.known(pack, kind, self._numerics.precision, self._engine.device)
+        return None if found is None else found.dtype
+
+    def fingerprint_of(self, pack: Pack) -> str:
+        """The pack's fingerprint, another one where it computes otherwise than float32 in torch.
+
+        Loads the pack when its precision is not known yet.
+        """
+        dtype = self.dtype_of(pack)
+        if dtype is None:
+            self._engine.family(pack.id)
+            dtype = self.dtype_of(pack) or FLOAT32
+        return fingerprint_in(pack, dtype, self._backend_of(pack))
+
+    def memory_needed(self, pack: Pack) -> int:
+        """Bytes that a pack takes when it is loaded here."""
+        return memory_needed(pack, self.dtype_of(pack) or FLOAT32)
+
+    def _backend_of(self, pack: Pack) -> str:
+        """The runtime of the parts that may run elsewhere than in torch."""
+        wanted = self._numerics.backend
+        return wanted if wanted in family_named(pack.family).backends else TORCH
+
+    def _family(self, pack: Pack, dtype: str) -> Family:
+        backend, compiled = self._backend_of(pack), self._numerics.compiled
+        return family_named(pack.family)(pack, Place(self._engine, dtype, backend, compiled))
+
+
+def fingerprint_in(pack: Pack, dtype: str, backend: str) -> str:
+    """The pack's fingerprint where it computes in float32 in torch, else one of both."""
+    if (dtype, backend) == (FLOAT32, TORCH):
+        return pack.fingerprint
+    return hashlib.sha256(f"{pack.fingerprint}\n{dtype}\n{backend}".encode()).hexdigest()
