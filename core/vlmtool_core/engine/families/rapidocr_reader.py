@@ -110,6 +110,11 @@ class RapidOcrReader(Family):
         limit = _DETECT_THRESHOLD if threshold is None else threshold
         return [self._boxes(frame, name, limit) for frame in frames]
 
+    def find_lines(self, frame: Frame) -> np.ndarray:
+        """Where lines of text are, unread: float32 (n, 4, 2), in pixels of `frame.pixels`, each
+        clockwise from the top-left corner of the text."""
+        return self._find(frame, crop=False).quads
+
     def _boxes(self, frame: Frame, name: str, limit: float) -> Outcome:
         found = self._find(frame, crop=False)
         boxes = []

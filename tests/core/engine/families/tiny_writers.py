@@ -280,3 +280,37 @@ def florence2(folder: Path) -> Path:
     model = shaken(Florence2ForConditionalGeneration(config), silent=[2])
     model.generation_config.update(num_beams=3, no_repeat_ngram_size=3, early_stopping=True)
     return save(folder, model, processor)
+
+
+def trocr(folder: Path) -> Path:
+    from transformers import (
+        TrOCRConfig,
+        TrOCRProcessor,
+        VisionEncoderDecoderConfig,
+        VisionEncoderDecoderModel,
+        ViTConfig,
+        ViTImageProcessor,
+    )
+
+    tokenizer = marked_tokenizer(
+        ("<pad>", "<s>", "</s>", "<unk>"), words=(*WORDS, *"bcdefghijklmnopqr")
+    )
+    sizes = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }  # fmt: skip
+    decoder = TrOCRConfig(
+        vocab_size=len(tokenizer), d_model=16, decoder_layers=2, decoder_attention_heads=2,
+        decoder_ffn_dim=32, max_position_embeddings=128, cross_attention_hidden_size=16,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=2,
+    )  # fmt: skip
+    encoder = ViTConfig(**sizes, image_size=SIDE, patch_size=8)
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 2, 0, 2
+    model = shaken(VisionEncoderDecoderModel(config))
+    model.generation_config.update(
+        decoder_start_token_id=2, pad_token_id=0, eos_token_id=2, num_beams=4, max_length=10,
+        length_penalty=2.0, early_stopping=True,
+    )  # fmt: skip
+    images = ViTImageProcessor(size={"height": SIDE, "width": SIDE})
+    return save(folder, model, TrOCRProcessor(images, tokenizer))
