@@ -314,3 +314,37 @@ def trocr(folder: Path) -> Path:
     )  # fmt: skip
     images = ViTImageProcessor(size={"height": SIDE, "width": SIDE})
     return save(folder, model, TrOCRProcessor(images, tokenizer))
+
+
+def got_ocr2(folder: Path) -> Path:
+    from transformers import (
+        GotOcr2Config,
+        GotOcr2ForConditionalGeneration,
+        GotOcr2ImageProcessor,
+        GotOcr2Processor,
+    )
+
+    special = ("<s>", "<|endoftext|>", "<|im_end|>", "<unk>", "<|im_start|>")
+    tokenizer = byte_tokenizer(
+        special, ["<img>", "</img>", "<imgpad>"], image_token="<imgpad>", start="<|im_start|>"
+    )
+    processor = GotOcr2Processor(
+        GotOcr2ImageProcessor(size={"height": 128, "width": 128}), tokenizer
+    )
+    config = GotOcr2Config(
+        text_config={
+            "model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 16,
+            "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "num_key_value_heads": 2, "max_position_embeddings": 512, "pad_token_id": 1,
+            "bos_token_id": 1, "eos_token_id": 1, "tie_word_embeddings": True,
+        },
+        vision_config={
+            "hidden_size": 16, "output_channels": 8, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "image_size": 128, "patch_size": 16, "window_size": 4,
+            "global_attn_indexes": [1], "mlp_dim": 32, "initializer_range": 0.02,
+        },
+        image_token_index=tokenizer.convert_tokens_to_ids("<imgpad>"), pad_token_id=1,
+    )  # fmt: skip
+    model = shaken(GotOcr2ForConditionalGeneration(config))
+    model.generation_config.update(pad_token_id=1, eos_token_id=1)
+    return save(folder, model, processor)
