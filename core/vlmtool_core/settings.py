@@ -43,6 +43,9 @@ class Settings:
     max_file_mb: int = _setting(
         8192, "Largest compressed file that is opened, in MB", minimum=1, maximum=1_000_000
     )
+    pdf_dpi: int = _setting(
+        150, "Pixels per inch at which PDF pages are drawn", minimum=36, maximum=1200
+    )
     max_frames: int = _setting(
         1_000_000, "Most frames that an item may have", minimum=1, maximum=100_000_000
     )
@@ -64,13 +67,28 @@ def settings_file() -> Path:
     return paths.config_dir() / "settings.toml"
 
 
+_fixed: list[Settings] = []
+
+
+def fix_settings(settings: Settings) -> None:
+    """Use these in this process, whatever its settings file says: those of whom it works for."""
+    _fixed[:] = [settings]
+
+
+def fixed_settings() -> Settings | None:
+    """What `fix_settings` was given, None where the settings file counts."""
+    return _fixed[0] if _fixed else None
+
+
 def load_settings(path: Path | None = None) -> Settings:
-    """Read the settings file.
+    """Read the settings file, or what `fix_settings` put in its place.
 
     Raises
     ------
     FormatError : the file is no TOML, has an unknown key, or a value of the wrong type.
     """
+    if path is None and _fixed:
+        return _fixed[0]
     path = path or settings_file()
     if not path.exists():
         return Settings()

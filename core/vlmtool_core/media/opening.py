@@ -44,6 +44,10 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
         from vlmtool_core.media.tiff import TiffSource
 
         return TiffSource(path)
+    if signature is Signature.PDF:
+        from vlmtool_core.media.pdf import PdfSource
+
+        return PdfSource(path)
     if signature is Signature.DICOM:
         from vlmtool_core.media.dicom import DicomSource
 

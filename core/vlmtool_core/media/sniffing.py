@@ -33,6 +33,7 @@ IMAGE_EXTENSIONS = frozenset(
         ".pbm",
         ".pnm",
         ".avif",
+        ".pdf",
     ]
 )
 DICOM_EXTENSIONS = frozenset([".dcm", ".dicom", ".dic", ".ima"])
@@ -78,6 +79,7 @@ class Signature(StrEnum):
 
     PICTURE = "picture"
     TIFF = "tiff"
+    PDF = "pdf"
     DICOM = "dicom"
     VIDEO = "video"
     NONE = "none"
@@ -136,6 +138,8 @@ def sniff(head: bytes) -> Signature:
         return Signature.PICTURE
     if head.startswith(_TIFFS):
         return Signature.TIFF
+    if b"%PDF-" in head:  # some writers put a header of their own in front
+        return Signature.PDF
     if _is_video(head):
         return Signature.VIDEO
     if _is_bare_dicom(head):
