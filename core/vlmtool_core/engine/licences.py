@@ -6,8 +6,9 @@ import functools
 import getpass
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
-from vlmtool_core.engine.packs import now
+from vlmtool_core.engine.packs import Pack, now
 from vlmtool_core.errors import LicenceError
 from vlmtool_resources import files as resource_files
 
@@ -65,6 +66,23 @@ def consent(name: str, terms: Terms, *, accepted: bool) -> Consent:
     raise LicenceError(
         f"{name} {what}; its terms ask for your consent: {terms.url}",
         remedy=f"Read the terms. If you accept them: vlmtool-cli models pull {name} "
+        "--accept-licence (in the window, tick the box).",
+    )
+
+
+def consent_to_bundled(pack: Pack, bundle: Path, *, accepted: bool) -> Consent:
+    """The user's consent to a pack that comes in a bundle and whose terms ask for it.
+
+    Raises
+    ------
+    LicenceError
+    """
+    if accepted:
+        return Consent(now(), _user())
+    raise LicenceError(
+        f"holds {pack.id} under the licence {pack.licence}, whose terms ask for your consent",
+        path=bundle,
+        remedy=f"Read the terms ({pack.source}). If you accept them, import it again with "
         "--accept-licence (in the window, tick the box).",
     )
 

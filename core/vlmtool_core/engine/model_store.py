@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmtool_core import paths
 from vlmtool_core.engine import preparation, wheels
@@ -33,6 +34,9 @@ from vlmtool_core.engine.store_folders import (
 from vlmtool_core.errors import MissingPackError, PackIntegrityError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.records import natural_key
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine.bundles import Imported
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +208,60 @@ class ModelStore:
             write_pack(dataclasses.replace(pack, path=final, location=location), target)
             publish(target, final)
         return read_pack(final)
+
+    def export_bundle(
+        self,
+        ids: Sequence[str],
+        target: Path,
+        *,
+        key: Path | None = None,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> int:
+        """Write installed packs (or all of a group, such as `starter`) into one file, and return
+        its size in bytes; see `bundles.export_bundle`.
+
+        Raises
+        ------
+        MissingPackError, PackIntegrityError, UsageError, StorageError, CancelledError
+        """
+        from vlmtool_core.engine.bundles import export_bundle
+
+        names: dict[str, None] = {}
+        for name in ids:
+            group = [card.id for card in self.cards.values() if name in card.groups]
+            names.update(dict.fromkeys(group or [name]))
+        packs = [self.pack(name) for name in names]
+        return export_bundle(packs, target, key=key, progress=progress, cancel=cancel)
+
+    def import_bundle(
+        self,
+        bundle: Path,
+        *,
+        trusted: Sequence[Path] = (),
+        accept_licence: bool = False,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Imported:
+        """Install all packs of a bundle, or none; see `bundles.import_bundle`.
+
+        Raises
+        ------
+        PackIntegrityError, LicenceError, UsageError, StorageError, CancelledError
+        """
+        from vlmtool_core.engine.bundles import import_bundle
+
+        sweep(self.root)
+        found = import_bundle(
+            self.root,
+            bundle,
+            trusted=trusted,
+            accept_licence=accept_licence,
+            progress=progress,
+            cancel=cancel,
+        )
+        preparation.prepare(self, {pack.id for pack in found.packs} - set(found.present))
+        return found
 
     def _remedy(self, pack_id: str) -> str:
         card = self.cards.get(pack_id)

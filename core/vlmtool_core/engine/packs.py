@@ -177,6 +177,11 @@ def verify_pack(pack: Pack) -> None:
 
 def write_pack(pack: Pack, folder: Path) -> None:
     """Write `pack.toml` into `folder`."""
+    write_atomically(folder / PACK_FILE, pack_bytes(pack))
+
+
+def pack_bytes(pack: Pack) -> bytes:
+    """What `pack.toml` says of a pack."""
     import tomli_w
 
     values: dict[str, Any] = {
@@ -196,7 +201,7 @@ def write_pack(pack: Pack, folder: Path) -> None:
     if pack.location != pack.path:
         values["location"] = str(pack.location)
     values.update((name, getattr(pack, name)) for name in _OPTIONAL if getattr(pack, name))
-    write_atomically(folder / PACK_FILE, tomli_w.dumps(values).encode())
+    return tomli_w.dumps(values).encode()
 
 
 def read_pack(folder: Path) -> Pack:
