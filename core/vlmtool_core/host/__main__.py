@@ -6,10 +6,14 @@ import logging
 import os
 import sys
 
+from vlmtool_core import __version__
 from vlmtool_core.extensions import connect_plugins
-from vlmtool_core.host.requests import QUICK, handlers
+from vlmtool_core.host.log_file import PROGRAM
+from vlmtool_core.host.requests import Requests, handlers, place_of
 from vlmtool_core.host.server import HostServer
 from vlmtool_core.log import configure_logging
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
@@ -21,9 +25,14 @@ def main() -> None:
     sys.stdout = sys.stderr
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
-    configure_logging("vlmtool-host")
+    configure_logging(PROGRAM, debug="--debug" in sys.argv[1:])
+    log.info("engine host started, vlmtool %s, process %d", __version__, os.getpid())
     connect_plugins()
-    HostServer(reader, writer, handlers(), quick=QUICK).serve()
+    requests = Requests()
+    server = HostServer(reader, writer, handlers(requests), place=place_of)
+    requests.loading.connect(server.tell_loading)
+    server.serve()
+    log.info("engine host ended")
     logging.shutdown()
     sys.stderr.flush()
     # A forward pass may still be running in a thread; it must not keep the process alive.

@@ -2,7 +2,9 @@
 
 Every message has `v` (protocol version), `id` (of the request it belongs to) and `type`:
 `request` (with `kind` and `params`), `progress`, `result` or `error`. A request gets any
-number of progress messages and then exactly one result or error.
+number of progress messages and then exactly one result or error. A request may have a `topic`:
+a newer one on the same topic replaces it. `state` messages, without an id, say what the host is
+busy with.
 """
 
 from __future__ import annotations
@@ -18,24 +20,33 @@ from vlmtool_core.records import ErrorInfo, Json
 VERSION = 1
 MOST_BYTES = 64 * 1024 * 1024
 
-MessageType = Literal["request", "progress", "result", "error"]
+MessageType = Literal["request", "progress", "result", "error", "state"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`body` is what the type carries: params, progress, result or error.
+    """`body` is what the type carries: params, progress, result, error or state.
 
-    id : None only for an error that belongs to no readable request
+    id : None for a state, and for an error that belongs to no readable request
     kind : what a request asks for, "" for the other types
+    topic : what a request is about, "" when none is ever replaced
     """
 
     type: MessageType
     id: int | None
     body: Json
     kind: str = ""
+    topic: str = ""
 
 
-_BODY = {"request": "params", "progress": "progress", "result": "result", "error": "error"}
+_BODY: dict[MessageType, str] = {
+    "request": "params",
+    "progress": "progress",
+    "result": "result",
+    "error": "error",
+    "state": "state",
+}
+_WITHOUT_ID = ("error", "state")
 
 
 def encode(message: Message) -> bytes:
@@ -43,6 +54,8 @@ def encode(message: Message) -> bytes:
     value: dict[str, Json] = {"v": VERSION, "id": message.id, "type": message.type}
     if message.type == "request":
         value["kind"] = message.kind
+        if message.topic:
+            value["topic"] = message.topic
     value[_BODY[message.type]] = message.body
     # ASCII keeps file names that are no valid UTF-8 (surrogates) intact on both sides.
     return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
@@ -67,14 +80,17 @@ def decode(line: bytes) -> Message:
     number: Any = value.get("id")
     if type_ not in get_args(MessageType):
         raise HostError(f"unknown type {type_!r}", field="type")
-    if not (isinstance(number, int) or (number is None and type_ == "error")):
+    if not (isinstance(number, int) or (number is None and type_ in _WITHOUT_ID)):
         raise HostError(f"expected a whole number, got {number!r}", field="id")
     if type_ == "request" and not isinstance(value.get("kind"), str):
         raise HostError("a request needs a kind", field="kind")
+    topic = value.get("topic", "")
+    if not isinstance(topic, str):
+        raise HostError(f"expected text, got {topic!r}", field="topic")
     body = value.get(_BODY[type_])
     if type_ != "result" and not isinstance(body, dict):
         raise HostError("expected an object", field=_BODY[type_])
-    return Message(type_, number, body, value.get("kind", ""))
+    return Message(type_, number, body, value.get("kind", ""), topic)
 
 
 def id_of(line: bytes) -> int | None:

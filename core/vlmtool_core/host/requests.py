@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.batch.turns import Rank
 from vlmtool_core.errors import CancelledError
-from vlmtool_core.host.server import Call, Handler
+from vlmtool_core.host import log_file
+from vlmtool_core.host.call import Call, Handler
+from vlmtool_core.host.lanes import Place
 from vlmtool_core.json_codec import (
     error_to_json,
     integer,
@@ -23,6 +26,7 @@ from vlmtool_core.json_codec import (
     text,
 )
 from vlmtool_core.records import Json, Region
+from vlmtool_core.signals import Signal
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
@@ -30,15 +34,36 @@ if TYPE_CHECKING:
     from vlmtool_core.project.records import AddReport
     from vlmtool_core.store.records import PredictionRecord
 
-# Somebody looks at the screen and waits for these.
-QUICK = frozenset({"predict", "models"})
+_PLACES = {
+    "predict": Place("look", 0, abandoned=True),
+    "chat": Place("talk", 0),
+    "load": Place("talk", 1),
+    "unload": Place("talk", 1),
+    "models": Place("facts"),
+    "loaded": Place("facts"),
+    "log": Place("facts"),
+    # Neither needs a model: files are read and packs are brought while a run goes on.
+    "add": Place("files", 0),
+    "pull": Place("files", 1),
+}
+_AHEAD = Place("look", 1, abandoned=True)
 
 
-def handlers() -> dict[str, Handler]:
-    """The handlers of this process, which share one engine."""
-    requests = Requests()
-    return {
+def place_of(kind: str, params: Mapping[str, Json]) -> Place:
+    """Where a request waits: for what somebody looks at, for a conversation, or for work."""
+    if kind == "predict" and params.get("ahead"):
+        return _AHEAD
+    return _PLACES.get(kind, Place("work"))
+
+
+def handlers(requests: Requests) -> dict[str, Handler]:
+    """The handlers of this process, which share one engine; inference in them can be stopped."""
+    named: dict[str, Handler] = {
         "predict": requests.predict,
+        "load": requests.load,
+        "unload": requests.unload,
+        "loaded": requests.loaded,
+        "log": requests.log,
         "run": requests.run,
         "train": requests.train,
         "evaluate": requests.evaluate,
@@ -47,12 +72,27 @@ def handlers() -> dict[str, Handler]:
         "models": requests.models,
         "pull": requests.pull,
     }
+    return {kind: _stoppable(handler) for kind, handler in named.items()}
+
+
+def _stoppable(handler: Handler) -> Handler:
+    def handle(call: Call) -> Json:
+        from vlmtool_core.engine.stopping import stoppable
+
+        with stoppable(call.cancel):
+            return handler(call)
+
+    return handle
 
 
 class Requests:
-    """One method per kind of request; models stay loaded between them."""
+    """One method per kind of request; models stay loaded between them.
+
+    loading : told the id of each pack that is being loaded, and "" when it is there
+    """
 
     def __init__(self) -> None:
+        self.loading: Signal[[str]] = Signal()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
@@ -63,18 +103,52 @@ class Requests:
         with self._lock:
             if self._engine is None:
                 self._engine = engine_as_set()
+                self._engine.models.loading_changed.connect(self.loading.emit)
             return self._engine
 
     def predict(self, call: Call) -> Json:
-        """{project, item_id, frame, spec} -> {predictions: [...]}, stored in the project."""
+        """{project, item_id, frame, spec, ahead?} -> {predictions: [...]}, stored in the project.
+
+        ahead : nobody looks at it yet, so whatever somebody waits for goes before it
+        """
         from vlmtool_core.project.running import predict_frame
 
         spec = RunSpec.from_json(required(call.params, "spec"))
         item_id = integer(required(call.params, "item_id"), "item_id")
         frame = integer(call.params.get("frame", 0), "frame")
+        rank = Rank.AHEAD if call.params.get("ahead") else Rank.LOOK
         with _project(call) as project:
-            found = predict_frame(project, spec, item_id, frame, engine=self.engine())
+            found = predict_frame(project, spec, item_id, frame, engine=self.engine(), rank=rank)
         return {"predictions": [_prediction_to_json(p) for p in found]}
+
+    def load(self, call: Call) -> Json:
+        """{model} -> as `loaded`; loads the pack and those that take part in its tasks."""
+        model = text(required(call.params, "model"), "model")
+        engine = self.engine()
+        parts = engine.load(model).parts.values()
+        for part in dict.fromkeys(part for several in parts for part in several):
+            engine.load(part)
+        return self.loaded(call)
+
+    def unload(self, call: Call) -> Json:
+        """{model?} -> as `loaded`; without a model, all are unloaded."""
+        self.engine().unload(optional(call.params.get("model"), "model", text))
+        return self.loaded(call)
+
+    def loaded(self, _call: Call) -> Json:
+        """{} -> {models: [{id, bytes, last_used}], budget_bytes}, the last used first."""
+        engine = self.engine()
+        models = [
+            {"id": model.pack_id, "bytes": model.bytes, "last_used": model.last_used}
+            for model in engine.loaded()
+        ]
+        return {"models": models, "budget_bytes": engine.memory_budget}
+
+    def log(self, call: Call) -> Json:
+        """{lines?} -> {path, lines: [...]}: the log of this host, the newest lines last."""
+        count = integer(call.params.get("lines", log_file.LAST_LINES), "lines")
+        path = str(log_file.engine_log())
+        return {"path": path, "lines": log_file.last_lines(max(0, count))}
 
     def run(self, call: Call) -> Json:
         """{project, spec, item_ids?, resume?, retry_failed?, limit?} -> the run's report."""

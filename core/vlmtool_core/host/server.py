@@ -1,7 +1,7 @@
 """The engine host's side: reads requests, works on them in threads, answers on one pipe.
 
-The reading thread never works, so ping and cancel are answered at once. Quick requests (a
-prediction somebody looks at) have a thread of their own and need not wait for a long run.
+The reading thread never works, so ping and cancel are answered at once even while a model is
+busy. Requests wait in lanes: what somebody looks at need not wait for a long run.
 """
 
 from __future__ import annotations
@@ -11,98 +11,64 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from vlmtool_core.errors import CancelledError, HostError, UsageError, VlmtoolError
-from vlmtool_core.host.protocol import (
-    MOST_BYTES,
-    Message,
-    decode,
-    encode,
-    id_of,
-    progress_to_json,
+from vlmtool_core.errors import (
+    CancelledError,
+    EngineMemoryError,
+    HostError,
+    UsageError,
+    VlmtoolError,
 )
-from vlmtool_core.jobs import CancelToken, Progress
+from vlmtool_core.host.call import Call, Handler
+from vlmtool_core.host.lanes import Lane, Place, Ticket
+from vlmtool_core.host.log_file import log_failure
+from vlmtool_core.host.protocol import MOST_BYTES, Message, decode, encode, id_of
 from vlmtool_core.json_codec import error_to_json
 from vlmtool_core.records import ErrorInfo, Json
 
-LEAST_INTERVAL_S = 0.1
+__all__ = ["Call", "Handler", "HostServer"]
+
+# How long a cancelled request may take to end by itself before it is answered and abandoned.
+GRACE_S = 0.1
+END_S = 2.0
 
 log = logging.getLogger(__name__)
 
-
-@dataclass
-class Call:
-    """One request at work: its parameters, and how it reports."""
-
-    params: Mapping[str, Json]
-    send: Callable[[dict[str, Json]], None]
-    cancel: CancelToken = field(default_factory=CancelToken)
-    _sent_at: float = 0.0
-    _progress: Progress = field(default_factory=lambda: Progress(0))
-    _curve: list[Json] = field(default_factory=list)
-    _text: list[str] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def progress(self, progress: Progress) -> None:
-        """Report, at most ten times a second but always the end."""
-        with self._lock:
-            self._progress = progress
-            if progress.done == progress.total or self._due():
-                self._send_now()
-
-    def point(self, point: Json) -> None:
-        """A point of a training curve; points travel together, none is lost."""
-        with self._lock:
-            self._curve.append(point)
-            if self._due():
-                self._send_now()
-
-    def stream(self, text: str) -> None:
-        """A piece of an answer while it is written, as `text` of a progress message.
-
-        Pieces that come close together travel together; none is lost or reordered, and all
-        arrive before the result or the error.
-        """
-        with self._lock:
-            self._text.append(text)
-            if self._due():
-                self._send_now()
-
-    def flush(self) -> None:
-        """Send the points and the text that are still waiting."""
-        with self._lock:
-            if self._curve or self._text:
-                self._send_now()
-
-    def _due(self) -> bool:
-        return time.monotonic() - self._sent_at >= LEAST_INTERVAL_S
-
-    def _send_now(self) -> None:
-        self._sent_at = time.monotonic()
-        message = progress_to_json(self._progress)
-        if self._curve:
-            message["curve"], self._curve = self._curve, []
-        if self._text:
-            message["text"], self._text = "".join(self._text), []
-        self.send(message)
+PlaceOf = Callable[[str, Mapping[str, Json]], Place]
 
 
-Handler = Callable[[Call], Json]
+@dataclass(eq=False)
+class _Request:
+    """begun, answered, replaced : see `HostServer`; only changed under its lock"""
 
-
-@dataclass(frozen=True, slots=True)
-class _Running:
+    number: int
+    kind: str
+    topic: str
+    place: Place
     call: Call
-    future: Future[None]
+    ticket: Ticket | None = None
+    begun: bool = False
+    answered: bool = False
+    replaced: bool = False
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def stop_error(self) -> CancelledError:
+        if self.replaced:
+            return CancelledError("replaced by a newer one", remedy="Wait for the newer one.")
+        if not self.begun:
+            return CancelledError("stopped before it began")
+        return CancelledError("stopped by the user")
 
 
 class HostServer:
     """Serves one program over two byte streams until its end closes.
 
-    handlers : request kind -> function; quick : kinds that must not wait for a long job
+    Parameters
+    ----------
+    handlers : request kind -> function
+    place : of a kind and its parameters, where it waits; one lane for all when left out
     """
 
     def __init__(
@@ -111,17 +77,17 @@ class HostServer:
         writer: BinaryIO,
         handlers: Mapping[str, Handler],
         *,
-        quick: frozenset[str] = frozenset(),
+        place: PlaceOf = lambda _kind, _params: Place("work"),
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handlers = handlers
-        self._quick_kinds = quick
+        self._place = place
         self._write_lock = threading.Lock()
-        self._running: dict[int, _Running] = {}
-        self._running_lock = threading.Lock()
-        self._jobs = ThreadPoolExecutor(1, thread_name_prefix="job")
-        self._quick = ThreadPoolExecutor(1, thread_name_prefix="quick")
+        self._lock = threading.Lock()
+        self._requests: dict[int, _Request] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._loading = ""
         self._shut_down = False
 
     def serve(self) -> None:
@@ -131,6 +97,11 @@ class HostServer:
                 self._receive(line)
         self._stop_all()
 
+    def tell_loading(self, pack_id: str) -> None:
+        """Tell the program which model is being loaded, "" when it is there."""
+        self._loading = pack_id
+        self._send(Message("state", None, {"loading": pack_id}))
+
     def _receive(self, line: bytes) -> None:
         try:
             message = decode(line)
@@ -138,12 +109,12 @@ class HostServer:
                 raise HostError("only requests are answered", field="type")
             self._dispatch(message.id, message)
         except VlmtoolError as error:
-            log.warning("request refused: %s", error)
-            self._send_error(id_of(line), error)
+            log_failure(log, "a request was refused", error)
+            self._send(_error(id_of(line), error))
 
     def _dispatch(self, number: int, message: Message) -> None:
         if message.kind == "ping":
-            self._send(Message("result", number, {"pid": os.getpid()}))
+            self._send(Message("result", number, self._state()))
         elif message.kind == "cancel":
             stopped = self._cancel(message.body.get("id"))
             self._send(Message("result", number, {"cancelled": stopped}))
@@ -156,81 +127,120 @@ class HostServer:
             known = ", ".join(sorted([*self._handlers, "ping", "cancel", "shutdown"]))
             raise UsageError(f"no request {message.kind!r}; there are: {known}", field="kind")
 
+    def _state(self) -> dict[str, Json]:
+        """What a heartbeat brings: the requests at work, abandoned ones too."""
+        with self._lock:
+            running = sorted(n for n, request in self._requests.items() if request.begun)
+        return {"pid": os.getpid(), "running": running, "loading": self._loading}
+
     def _start(self, number: int, message: Message) -> None:
         def send(progress: dict[str, Json]) -> None:
             self._send(Message("progress", number, progress))
 
+        place = self._place(message.kind, message.body)
         call = Call(message.body, send)
-        handler = self._handlers[message.kind]
-        pool = self._quick if message.kind in self._quick_kinds else self._jobs
-        with self._running_lock:
-            if number in self._running:
+        request = _Request(number, message.kind, message.topic, place, call)
+        with self._lock:
+            if number in self._requests:
                 raise HostError(f"request {number} is still running", field="id")
-            future = pool.submit(self._work, number, message.kind, handler, call)
-            self._running[number] = _Running(call, future)
+            older = [r for r in self._requests.values() if r.topic and r.topic == request.topic]
+            self._requests[number] = request
+            lane = self._lanes.setdefault(place.lane, Lane(place.lane))
+        for replaced in older:
+            replaced.replaced = True
+            self._stop(replaced)
+        request.ticket = lane.put(place.rank, lambda: self._work(request))
 
-    def _work(self, number: int, kind: str, handler: Handler, call: Call) -> None:
-        reply: Message | None = None
+    def _work(self, request: _Request) -> None:
+        with self._lock:
+            request.begun = True
         try:
-            call.cancel.check()
-            reply = Message("result", number, handler(call))
-            encode(reply)
-        except VlmtoolError as error:
-            log.info("%s ended with %s: %s", kind, error.code, error)
-            reply = _error(number, error)
-        except (Exception, SystemExit) as error:
-            log.exception("%s failed", kind)
-            reply = _error(number, error)
+            request.call.cancel.check()
+            result = self._handlers[request.kind](request.call)
+            line = encode(Message("result", request.number, result))
+            request.call.flush()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (logged without names of files)
+            line = encode(_error(request.number, _as_told(request, error)))
+            request.call.flush()
         finally:
-            with self._running_lock:
-                self._running.pop(number, None)
-            if reply is not None:
-                call.flush()
-                self._send(reply)
+            with self._lock:
+                self._requests.pop(request.number, None)
+            request.ended.set()
+        self._answer(request, line)
+
+    def _answer(self, request: _Request, line: bytes) -> None:
+        """A request gets one answer; what comes after it is dropped."""
+        with self._lock:
+            answered, request.answered = request.answered, True
+        if not answered:
+            self._write(line, request.number)
 
     def _cancel(self, number: Json) -> bool:
-        """Ask a request to stop; one that has not begun is answered right away."""
-        with self._running_lock:
-            running = self._running.get(number) if isinstance(number, int) else None
-        if running is None:
+        with self._lock:
+            request = self._requests.get(number) if isinstance(number, int) else None
+        if request is None:
             return False
-        running.call.cancel.cancel()
-        if running.future.cancel():
-            with self._running_lock:
-                self._running.pop(number, None)
-            self._send_error(number, CancelledError("stopped before it began"))
+        self._stop(request)
         return True
 
-    def _stop_all(self) -> None:
-        with self._running_lock:
-            running = list(self._running.values())
-        for one in running:
-            one.call.cancel.cancel()
-        for pool in (self._quick, self._jobs):
-            pool.shutdown(wait=False, cancel_futures=True)
-        deadline = time.monotonic() + 2.0
-        for one in running:
-            _wait_for(one.future, deadline - time.monotonic())
+    def _stop(self, request: _Request) -> None:
+        """Ask it to stop; one that has not begun is answered right away."""
+        request.call.cancel.cancel()
+        lane = self._lanes[request.place.lane]
+        if request.ticket is not None and lane.withdraw(request.ticket):
+            with self._lock:
+                self._requests.pop(request.number, None)
+            request.ended.set()
+            self._abandon(request)
+        elif request.place.abandoned:
+            timer = threading.Timer(GRACE_S, self._abandon, (request,))
+            timer.daemon = True
+            timer.start()
 
-    def _send_error(self, number: int | None, error: BaseException) -> None:
-        self._send(_error(number, error))
+    def _abandon(self, request: _Request) -> None:
+        self._answer(request, encode(_error(request.number, request.stop_error())))
+
+    def _stop_all(self) -> None:
+        with self._lock:
+            requests = list(self._requests.values())
+        for lane in self._lanes.values():
+            lane.close()
+        for request in requests:
+            request.call.cancel.cancel()
+        deadline = time.monotonic() + END_S
+        for request in requests:
+            if request.begun:
+                request.ended.wait(max(0.0, deadline - time.monotonic()))
 
     def _send(self, message: Message) -> None:
-        line = encode(message)
+        self._write(encode(message), message.id)
+
+    def _write(self, line: bytes, number: int | None) -> None:
         with self._write_lock:
             try:
                 self._writer.write(line)
                 self._writer.flush()
             except (BrokenPipeError, ValueError):
                 # The program is gone; the end of its stream follows and ends the host.
-                log.info("nobody reads the answer to request %s", message.id)
+                log.info("nobody reads the answer to request %s", number)
+
+
+def _as_told(request: _Request, error: BaseException) -> BaseException:
+    """The error that the program is told, and the log without names of files or people."""
+    if isinstance(error, CancelledError):
+        return request.stop_error() if request.call.cancel.cancelled else error
+    if not isinstance(error, VlmtoolError) and _is_out_of_memory(error):
+        error = EngineMemoryError(f"memory ran out: {error}")
+    log_failure(log, f"request {request.number} ({request.kind}) failed", error)
+    return error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # Imported only now: a host must be there at once.
+    from vlmtool_core.batch.predict import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _error(number: int | None, error: BaseException) -> Message:
     return Message("error", number, error_to_json(ErrorInfo.from_exception(error)))
-
-
-def _wait_for(future: Future[None], seconds: float) -> None:
-    from concurrent.futures import wait
-
-    wait([future], timeout=max(0.0, seconds))

@@ -7,59 +7,17 @@ import os
 import queue
 import signal
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.host.asking import ROUGH, Answers
 
 from vlmtool_core.errors import HostError
 from vlmtool_core.host.client import HostClient
 from vlmtool_core.host.protocol import Message, decode, encode
-
-ROUGH = (sys.executable, str(Path(__file__).with_name("rough_host.py")))
-
-
-class Answers:
-    """Collects what a client's callbacks say; `ask` waits for the answer."""
-
-    def __init__(self, client: HostClient) -> None:
-        self.client = client
-        self.queue: queue.Queue[tuple[str, Any]] = queue.Queue()
-        self.progress: list[Any] = []
-        self.begun = threading.Event()
-
-    def send(self, kind: str, params: dict[str, Any] | None = None) -> int:
-        def on_progress(value: Any) -> None:
-            self.progress.append(value)
-            self.begun.set()
-
-        return self.client.request(
-            kind,
-            params,
-            on_progress,
-            lambda value: self.queue.put(("result", value)),
-            lambda error: self.queue.put(("error", error)),
-        )
-
-    def next(self) -> tuple[str, Any]:
-        return self.queue.get(timeout=20)
-
-    def ask(self, kind: str, params: dict[str, Any] | None = None) -> tuple[str, Any]:
-        self.send(kind, params)
-        return self.next()
-
-
-@pytest.fixture
-def client() -> Iterator[HostClient]:
-    with HostClient(ROUGH) as client:
-        yield client
-
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -155,7 +113,7 @@ def test_ping_and_quick_requests_pass_a_long_job(client: HostClient) -> None:
     answers = Answers(client)
     answers.send("wait_for_release")
     assert answers.begun.wait(20)
-    assert answers.ask("ping") == ("result", {"pid": client.pid})
+    assert answers.ask("ping")[1]["pid"] == client.pid
     assert answers.ask("echo", {"n": 2}) == ("result", {"n": 2})
     answers.send("release")
     assert {answers.next()[1] for _ in range(2)} == {None, "released"}
@@ -209,8 +167,9 @@ def test_a_thousand_pings_leak_nothing(client: HostClient) -> None:
     assert after[0] - before[0] < 4_000_000
     assert after[1:] == before[1:]
     assert psutil.Process().num_fds() == own
-    assert client._process is not None
-    assert not client._process.pending
+    assert client._host is not None
+    assert not client._host.pending
+    assert not client._host.watch.busy
 
 
 def test_close_ends_the_process_and_the_pending_requests() -> None:
