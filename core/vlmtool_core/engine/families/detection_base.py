@@ -327,14 +327,19 @@ def label_queries(labels: Sequence[Label] | None, pack_id: str, *, lower: bool =
         name = _spoken(label.name)
         readable = prompts or ([name] if _readable(name) else [])
         if not readable:
-            raise UsageError(
-                f"{pack_id} reads English only and cannot understand the label {label.name[:80]!r}",
-                field="labels",
-                remedy="Give the label an English prompt.",
-            )
+            raise not_understood(pack_id, label.name)
         for text in readable:
             owners.setdefault(text.lower() if lower else text, number)
     return Texts(tuple(owners), tuple(owners.values()))
+
+
+def not_understood(pack_id: str, name: str) -> UsageError:
+    """The error for a label of which a text encoder makes nothing."""
+    return UsageError(
+        f"{pack_id} reads English only and cannot understand the label {name[:80]!r}",
+        field="labels",
+        remedy="Give the label an English prompt.",
+    )
 
 
 def _readable(text: str) -> bool:
