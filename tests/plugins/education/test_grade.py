@@ -148,13 +148,14 @@ def test_files_of_one_name_in_two_folders_stay_apart(demo, tmp_path, grade_files
     assert len({p for p in pictures if p.is_file()}) == 2
 
 
-def test_pages_of_a_tiff_are_sheets(demo, tmp_path, grade_files):
+@pytest.mark.parametrize("name", ["scan.tif", "scan.pdf"])
+def test_pages_of_a_scanned_file_are_sheets(demo, tmp_path, grade_files, name):
     pages = [Image.open(path).convert("L") for path in demo.sheet_paths]
-    path = tmp_path / "scan.tif"
-    pages[0].save(path, save_all=True, append_images=pages[1:])
+    path = tmp_path / name
+    pages[0].save(path, save_all=True, append_images=pages[1:], resolution=150)
     out = tmp_path / "marks.csv"
     result = grade_files([path], demo.template_path, out)
-    assert [row["file"] for row in table(out)] == ["scan.tif", "scan.tif#2", "scan.tif#3"]
+    assert [row["file"] for row in table(out)] == [name, f"{name}#2", f"{name}#3"]
     assert [row["Roll"] for row in table(out)] == [t["Roll"] for t in demo.truth.values()]
     assert {f.frame for f in result.findings} == {2}
 
