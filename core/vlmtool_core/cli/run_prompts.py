@@ -9,13 +9,14 @@ from vlmtool_core.records import Task
 def prompt_and_question(
     task: Task, prompt: str | None, question: str | None
 ) -> tuple[str | None, str | None]:
-    """(prompt of a caption, question to ask); for `ask` the prompt is the question.
+    """(prompt of a caption, or how to read; question to ask); for `ask` the prompt is the
+    question.
 
     Raises
     ------
     UsageError : a prompt for another task, a prompt and a question, or an empty one.
     """
-    if prompt is not None and task not in (Task.CAPTION, Task.ASK):
+    if prompt is not None and task not in (Task.CAPTION, Task.ASK, Task.READ):
         raise UsageError(f"a prompt has no meaning for {task}", field="--prompt")
     if question is not None and task is not Task.ASK:
         raise UsageError(f"a question has no meaning for {task}", field="--question")

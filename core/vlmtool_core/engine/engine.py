@@ -269,14 +269,19 @@ class Engine:
         with self._at_work(pack_id) as family:
             return converse(family, turns, answer, max_tokens, on_text)
 
-    def read(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]:
-        """Text lines in reading order, with quadrilaterals in pixels of the oriented source.
+    def read(
+        self, frames: Sequence[Frame], *, prompt: str | None = None, model: str | None = None
+    ) -> list[Outcome]:
+        """Text lines in reading order, with quadrilaterals in pixels of the oriented source; or
+        the text alone where a model tells no places.
+
+        prompt : how to read, for a model that reads in several ways ("formatted")
 
         Raises
         ------
-        TaskNotServedError, EngineMemoryError
+        UsageError, TaskNotServedError, EngineMemoryError
         """
-        return self._run(Task.READ, model, frames, lambda family, batch: family.read(batch))
+        return self._run(Task.READ, model, frames, lambda one, batch: one.read_as(batch, prompt))
 
     def embed(self, frames: Sequence[Frame], *, model: str | None = None) -> list[Outcome]:
         """`Outcome.embedding`: float32 (d,), L2-normalised.

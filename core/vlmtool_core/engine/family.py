@@ -198,6 +198,16 @@ class Family:
     def read(self, frames: Sequence[Frame]) -> list[Outcome]:
         raise self._not_served(Task.READ)
 
+    def read_as(self, frames: Sequence[Frame], prompt: str | None) -> list[Outcome]:
+        """`read`, in the way that the prompt names where a model reads in several ways."""
+        if prompt is not None:
+            raise UsageError(
+                f"{self.pack.id} reads in one way only",
+                field="prompt",
+                remedy="Leave the prompt out.",
+            )
+        return self.read(frames)
+
     def embed(self, frames: Sequence[Frame]) -> list[Outcome]:
         """Outcomes with float32 (d,), L2-normalised."""
         raise self._not_served(Task.EMBED)
