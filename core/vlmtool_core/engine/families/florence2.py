@@ -14,6 +14,7 @@ from vlmtool_core.engine.families.generation import Written
 from vlmtool_core.engine.families.writing import BLANK, WritingFamily, refuse_threshold
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import (
     Box,
     Evidence,
@@ -87,6 +88,25 @@ class Florence2(WritingFamily):
             boxes_outcome(answer.boxes, self._said(tasks.OBJECTS, finished))
             for answer, finished in answers
         ]
+
+    def read_as(self, frames: Sequence[Frame], prompt: str | None) -> list[Outcome]:
+        """Lines with their places, or the text alone for the prompt "text".
+
+        Raises
+        ------
+        UsageError : the prompt names no task that reads.
+        """
+        task, _ = (tasks.LINES, "") if prompt is None else tasks.task_of_prompt(prompt)
+        if task not in (tasks.LINES, tasks.TEXT):
+            raise UsageError(
+                f"the task {task.names[0]!r} does not read",
+                field="prompt",
+                remedy="Use text or lines, or leave the prompt out.",
+            )
+        if task is tasks.LINES:
+            return self.read(frames)
+        answers = self._answers(frames, task, "")
+        return [self._told(answer, task, finished, prompt) for answer, finished in answers]
 
     def read(self, frames: Sequence[Frame]) -> list[Outcome]:
         """Lines with their four corners, in the order in which the model reads them."""

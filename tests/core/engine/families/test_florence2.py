@@ -170,6 +170,14 @@ def test_lines_have_four_corners(family, monkeypatch):
     assert outcome.lines[0].score is None
 
 
+def test_text_alone_is_read_when_the_prompt_says_so(folder, engine_of, odd_pictures, reference):
+    engine = engine_of(folder)
+    outcomes = engine.read(odd_pictures[:2], prompt="text", model="florence2")
+    assert [o.text for o in outcomes] == [reference(f, "<OCR>") for f in odd_pictures[:2]]
+    with pytest.raises(UsageError, match="does not read"):
+        engine.read(odd_pictures[:1], prompt="detailed", model="florence2")
+
+
 def test_an_outline_comes_with_its_box(family, monkeypatch):
     speaks(family, monkeypatch, "<loc_100><loc_100><loc_900><loc_100><loc_900><loc_900>")
     frame = Frame(np.zeros((100, 200, 3), np.uint8))

@@ -13,6 +13,7 @@ from transformers import TrOCRProcessor, VisionEncoderDecoderModel
 from vlmtool_core.engine.model_folder import read_model_folder
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.engine.text_crops import rectified
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, OutcomeStatus
 
 
@@ -98,6 +99,12 @@ def test_places_refer_to_the_source(folder, engine_of):
 def test_pictures_without_text_are_empty(folder, engine_of, odd_pictures):
     outcomes = engine_of(folder).read([odd_pictures[3], odd_pictures[5]], model="trocr")
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.EMPTY}
+
+
+def test_a_prompt_is_refused_by_a_reader_of_one_way(folder, engine_of):
+    with pytest.raises(UsageError, match="one way only") as caught:
+        engine_of(folder).read([page("hello")], prompt="formatted", model="trocr")
+    assert caught.value.field == "prompt"
 
 
 def test_a_slanted_line_is_made_straight():
