@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from vlmtool_core.engine.answers import AnswerShape
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.records import RUN_TASKS, Json, Label, Task
 
@@ -27,6 +28,7 @@ class RunSpec:
     frames : "first" frame; "every": first of a still, middle and evenly spaced (at most 8) of a
         series, one per `sample_s` seconds of a video; or "all"
     sample_s : seconds between two frames of a video
+    answer : the form that answers to the question must have (task ask)
 
     Raises
     ------
@@ -44,6 +46,7 @@ class RunSpec:
     head_version: str | None = None
     frames: FrameChoice = "every"
     sample_s: float = 2.0
+    answer: AnswerShape | None = None
 
     def __post_init__(self) -> None:
         if self.task not in RUN_TASKS:
@@ -54,6 +57,8 @@ class RunSpec:
             )
         if self.task is Task.ASK and not (self.question or "").strip():
             raise UsageError("the task ask needs a question", field="question")
+        if self.answer is not None and self.task is not Task.ASK:
+            raise UsageError(f"a form of answers has no meaning for {self.task}", field="answer")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise UsageError(f"expected 0 to 1, got {self.threshold}", field="threshold")
         if not 0 < self.sample_s < float("inf"):
@@ -73,6 +78,7 @@ class RunSpec:
             "exclusive": self.exclusive,
             "question": self.question,
             "prompt": self.prompt,
+            "answer": None if self.answer is None else self.answer.to_json(),
             "threshold": self.threshold,
             "head": None if self.head is None else str(self.head),
             "head_version": self.head_version,
@@ -107,6 +113,9 @@ class RunSpec:
         value = self.to_json()
         value["labels"] = [_as_told(label) for label in self.labels]
         value["sample_s"] = float(self.sample_s)
+        del value["answer"]  # its properties have an order, which sorted keys would lose
+        if self.answer is not None:
+            value["answer"] = [self.answer.kind, self.answer.options, self.answer.schema]
         if self.head_version is not None:
             del value["head"]
         text = json.dumps(value, sort_keys=True, ensure_ascii=False)
@@ -124,6 +133,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "exclusive": (bool,),
     "question": (str,),
     "prompt": (str,),
+    "answer": (dict,),
     "threshold": (int, float),
     "head": (str,),
     "head_version": (str,),
@@ -145,6 +155,8 @@ def _converted(fields: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise FormatError(str(error), field="task") from error
     given["labels"] = tuple(_label_from_json(value) for value in given.get("labels", ()))
+    if "answer" in given:
+        given["answer"] = AnswerShape.from_json(given["answer"])
     if "head" in given:
         given["head"] = Path(given["head"])
     return given

@@ -20,7 +20,7 @@ from vlmtool_core.records import Json
 MOST_LENGTH = 200
 MOST_ITEMS = 20
 LARGEST_NUMBER = 1_000_000_000
-_LEAST_DECIMALS, _MOST_DECIMALS = 4, 12
+_LEAST_DECIMALS, _MOST_DECIMALS = 4, 9
 _MOST_DEPTH = 8
 _MOST_PROPERTIES = 100
 _TOLD = frozenset({"title", "description", "$schema", "type"})
@@ -131,6 +131,8 @@ def _check_number(schema: Mapping[str, Json], where: str, _depth: int) -> None:
         value = schema.get(key, 0)
         if not _is(value, "number") or not abs(value) <= LARGEST_NUMBER:
             raise _unsupported(where, f"{key} must be a number of at most {LARGEST_NUMBER:,}")
+    if decimals(schema) > _MOST_DECIMALS:
+        raise _unsupported(where, f"numbers may have at most {_MOST_DECIMALS} decimals")
     low, high = limits(schema)
     if schema["type"] == "integer":
         low, high = math.ceil(low), math.floor(high)
@@ -173,7 +175,7 @@ def decimals(schema: Mapping[str, Json]) -> int:
     """Most digits behind the point that are written."""
     exponents = [Decimal(str(limit)).as_tuple().exponent for limit in limits(schema)]
     wanted = max(-exponent if isinstance(exponent, int) else 0 for exponent in exponents)
-    return min(max(wanted, _LEAST_DECIMALS), _MOST_DECIMALS)
+    return max(wanted, _LEAST_DECIMALS)
 
 
 def mismatch(value: Json, schema: Mapping[str, Json], where: str = "$") -> tuple[str, str] | None:
@@ -253,13 +255,13 @@ def bounded(schema: Mapping[str, Json]) -> dict[str, Json]:
         return {"type": kind}
     low, high = limits(schema)
     found = {"type": kind, "minimum": low, "maximum": high}
-    return found if kind == "integer" else {**found, "multipleOf": 10.0 ** -decimals(schema)}
+    return found if kind == "integer" else {**found, "multipleOf": float(f"1e-{decimals(schema)}")}
 
 
 def most_characters(schema: Mapping[str, Json]) -> int:
     """No value that fits is longer as JSON."""
     if "enum" in schema:
-        return max(len(json.dumps(one, ensure_ascii=False)) for one in schema["enum"])
+        return max(len(json.dumps(one)) for one in schema["enum"])
     kind = schema["type"]
     if kind == "object":
         parts = schema["properties"].items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -52,6 +53,7 @@ RESULT_COLUMNS = (
     "x2",
     "y2",
     "text",
+    "data",
     "error",
 )
 _CORNERS = ("x1", "y1", "x2", "y2")
@@ -197,8 +199,9 @@ def _result_cells(row: ResultRow) -> Iterator[list[object]]:
     head = [guard(row.item), row.sha256, row.frame, seconds, row.task.value, *model]
     error = row.outcome.error
     reason = "" if error is None else guard(f"{error.message} ({error.code})")
+    data = "" if row.outcome.data is None else guard(_as_json(row.outcome.data))
     for cells in _outcome_cells(row.outcome) or [[""] * 8]:
-        yield [*head, row.outcome.status.value, *cells, reason]
+        yield [*head, row.outcome.status.value, *cells, data, reason]
 
 
 def _outcome_cells(outcome: Outcome) -> list[list[object]]:
@@ -216,6 +219,10 @@ def _outcome_cells(outcome: Outcome) -> list[list[object]]:
     if outcome.text is not None and not outcome.lines:
         cells.append(["", "", "", "", "", "", "", guard(outcome.text)])
     return cells
+
+
+def _as_json(data: Json) -> str:
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _rounded(score: float | None) -> object:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.engine.answers import AnswerShape
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.records import RUN_TASKS, Label, Task
 
@@ -62,6 +63,40 @@ def test_what_changes_results_changes_the_fingerprint(change: dict[str, object])
     assert replace(spec, **change).fingerprint() != spec.fingerprint()
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"b": {"type": "boolean"}, "a": {"type": "integer"}},
+    "required": ["b"],
+}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [AnswerShape.yes_no(), AnswerShape.one_of(["b", "a"]), AnswerShape.of_schema(SCHEMA)],
+)
+def test_the_form_of_answers_travels_and_counts(answer: AnswerShape) -> None:
+    plain = RunSpec(Task.ASK, question="why?")
+    spec = replace(plain, answer=answer)
+    again = RunSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert again == spec
+    assert again.fingerprint() == spec.fingerprint() != plain.fingerprint()
+
+
+def test_the_order_of_a_schemas_properties_counts() -> None:
+    other = {**SCHEMA, "properties": dict(reversed(SCHEMA["properties"].items()))}
+    specs = [
+        RunSpec(Task.ASK, question="why?", answer=AnswerShape.of_schema(schema))
+        for schema in (SCHEMA, other)
+    ]
+    assert specs[0].fingerprint() != specs[1].fingerprint()
+
+
+def test_a_run_without_a_form_keeps_the_fingerprint_it_always_had() -> None:
+    spec = RunSpec(Task.ASK, question="why?")
+    known = "0c295df862260672f707933c0470e65f12d51133ef6bb580df2ffb9c997d1238"
+    assert spec.fingerprint() == known
+
+
 def test_looks_and_places_do_not_change_the_fingerprint() -> None:
     plain = RunSpec(Task.CLASSIFY, labels=(Label("cat"),), sample_s=2)
     coloured = replace(plain, labels=(Label("cat", colour="#ff0000", shortcut="1"),), sample_s=2.0)
@@ -82,6 +117,7 @@ def test_looks_and_places_do_not_change_the_fingerprint() -> None:
         ({"task": Task.DETECT, "frames": "some"}, "frames"),
         ({"task": Task.DETECT, "labels": (Label("a"), Label("a"))}, "labels"),
         ({"task": Task.DETECT, "labels": (Label(""),)}, "labels"),
+        ({"task": Task.CAPTION, "answer": AnswerShape.yes_no()}, "answer"),
     ],
 )
 def test_wrong_values_are_named(arguments: dict[str, object], field: str) -> None:
@@ -101,6 +137,8 @@ def test_wrong_values_are_named(arguments: dict[str, object], field: str) -> Non
         ({"task": "read", "labels": [3]}, "labels"),
         ({"task": "read", "labels": [{"name": "a", "prompts": "x"}]}, "labels.prompts"),
         ({"task": "read", "labels": [{"name": "a", "colour": 3}]}, "labels.colour"),
+        ({"task": "ask", "question": "a", "answer": "yes/no"}, "answer"),
+        ({"task": "ask", "question": "a", "answer": {"kind": "essay"}}, "answer"),
     ],
 )
 def test_wrong_json_is_refused_with_its_field(value: object, field: str) -> None:

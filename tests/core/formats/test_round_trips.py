@@ -183,6 +183,20 @@ def test_results_survive(name: str, rows: list[ResultRow]) -> None:
     assert sorted(found, key=key) == sorted(rows, key=key)
 
 
+@pytest.mark.parametrize("data", [True, False, 0, "=cat", {"a": [1, None, "猫"]}])
+def test_what_was_answered_survives(data: object, tmp_path: Path) -> None:
+    outcome = Outcome(OutcomeStatus.OK, text="words", data=data)
+    row = ResultRow("a.png", "s", 0, None, Task.ASK, ModelIdentity("m", "1"), outcome)
+    for name in ("jsonl", "coco"):
+        path = tmp_path / name
+        path.write_text("".join(write_results(name, [row])), encoding="utf-8", newline="")
+        found = next(iter(read_results(name, path))).outcome.data
+        assert (found, type(found)) == (data, type(data))
+    table = list(csv.DictReader(io.StringIO("".join(write_results("csv", [row])), newline="")))
+    assert json.loads(unguard(table[0]["data"])) == data
+    assert table[0]["text"] == "words"
+
+
 def test_the_keys_of_a_result() -> None:
     outcome = Outcome(OutcomeStatus.OK, boxes=(Box(1, 2, 3, 4, "cat", 0.5),))
     row = ResultRow("a.png", "s", 0, 1.5, Task.DETECT, ModelIdentity("m", "1"), outcome)

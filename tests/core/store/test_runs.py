@@ -55,6 +55,18 @@ def test_a_run_is_counted_found_and_finished(store: Store, add_items) -> None:
         store.runs.get(99)
 
 
+@pytest.mark.parametrize("data", [False, 0, "cat", {"a": [1, None, "猫"]}])
+def test_what_was_answered_is_kept(store: Store, add_items, data) -> None:
+    (item,) = add_items(1)
+    run = start(store, Task.ASK)
+    scores = (Score("no", 0.9), Score("yes", 0.1))
+    outcome = Outcome(OutcomeStatus.OK, text="no", data=data, scores=scores)
+    store.runs.add(run, [NewPrediction(item, 0, outcome)])
+    found = store.runs.newest([item])[item][0].outcome
+    assert (found.data, type(found.data)) == (data, type(data))
+    assert (found.text, found.scores) == ("no", scores)
+
+
 def test_only_failures_are_overwritten(store: Store, add_items) -> None:
     a, b = add_items(2)
     run = start(store)

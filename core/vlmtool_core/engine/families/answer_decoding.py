@@ -16,9 +16,26 @@ from transformers import LogitsProcessor
 
 from vlmtool_core.engine.answer_schema import bounded
 from vlmtool_core.engine.answers import AnswerShape
-from vlmtool_core.errors import InferenceError
+from vlmtool_core.engine.prompt_text import plain_text
+from vlmtool_core.errors import InferenceError, UsageError
 
 _LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+def check_wording(shape: AnswerShape, tokenizer: Any) -> None:
+    """Raise unless every option and name of the form is plain text to the model.
+
+    Raises
+    ------
+    UsageError : one holds a token with a meaning of its own, such as `<image>`.
+    """
+    for text in shape.choices or (shape.schema,):
+        if plain_text(text, tokenizer) != text:
+            raise UsageError(
+                f"the form of the answer holds what this model takes for a command: {text[:80]!r}",
+                field="answer",
+                remedy="Leave out words in <> or [] from options and names.",
+            )
 
 
 class AnswerGrammars:
@@ -27,15 +44,22 @@ class AnswerGrammars:
     tokenizer : a fast tokenizer of transformers
     ends : ids of the tokens that end a text
     vocabulary : how many scores the model gives per step
+
+    Raises
+    ------
+    InferenceError : a tokenizer whose tokens cannot be spelled as bytes.
     """
 
     def __init__(self, tokenizer: Any, ends: Collection[int], vocabulary: int) -> None:
         import llguidance.hf
 
         known = max(tokenizer.get_vocab().values()) + 1
-        self._tokens = llguidance.hf.from_tokenizer(
-            tokenizer, n_vocab=max(vocabulary, known), eos_token=sorted(ends)
-        )
+        try:
+            self._tokens = llguidance.hf.from_tokenizer(
+                tokenizer, n_vocab=max(vocabulary, known), eos_token=sorted(ends)
+            )
+        except ValueError as error:
+            raise InferenceError(f"the form of the answer cannot be kept: {error}") from error
         self._ends = frozenset(ends)
 
     def constraint(self, shape: AnswerShape) -> AnswerConstraint:
@@ -55,30 +79,32 @@ class AnswerConstraint(LogitsProcessor):
         import llguidance
 
         first = llguidance.LLMatcher(tokens, grammar)
-        if first.is_error():
-            raise InferenceError(f"the form of the answer cannot be kept: {first.get_error()}")
+        _check(first)
         self._first = first
         self._ends = frozenset(ends)
         self._rows: list[Any] = []
+        self._ended: list[bool] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """float (n, v): -inf where a token is not allowed."""
         if not self._rows:
             self._rows = [self._first.deep_copy() for _ in range(input_ids.shape[0])]
+            self._ended = [False] * input_ids.shape[0]
         else:
-            for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-                if not row.is_stopped() and token not in self._ends:
-                    row.consume_token(token)
-        allowed = np.stack([self._allowed(row, scores.shape[1]) for row in self._rows])
+            for n, token in enumerate(input_ids[:, -1].tolist()):
+                self._ended[n] |= token in self._ends or self._rows[n].is_stopped()
+                if not self._ended[n]:
+                    self._rows[n].consume_token(token)
+        allowed = np.stack([self._allowed(n, scores.shape[1]) for n in range(len(self._rows))])
         forbidden = torch.from_numpy(~allowed).to(scores.device)
         return scores.masked_fill(forbidden, -torch.inf)
 
-    def _allowed(self, row: Any, size: int) -> np.ndarray:
+    def _allowed(self, n: int, size: int) -> np.ndarray:
         """bool (v,)."""
-        if row.is_error():
-            raise InferenceError(f"the form of the answer cannot be kept: {row.get_error()}")
+        row = self._rows[n]
+        _check(row)
         allowed = np.zeros(size, dtype=bool)
-        if row.is_stopped():
+        if self._ended[n] or row.is_stopped():
             allowed[sorted(end for end in self._ends if end < size)] = True
             return allowed
         bits = np.frombuffer(row.compute_bitmask(), dtype=np.uint8)
@@ -87,6 +113,12 @@ class AnswerConstraint(LogitsProcessor):
         if not allowed.any():
             raise InferenceError("no token of this model can go on with the answer")
         return allowed
+
+
+def _check(matcher: Any) -> None:
+    if matcher.is_error():
+        reason = matcher.get_error().partition("\n")[0]
+        raise InferenceError(f"the form of the answer cannot be kept: {reason}")
 
 
 def _grammar(shape: AnswerShape) -> str:

@@ -11,7 +11,7 @@ import torch
 from transformers import LogitsProcessorList
 
 from vlmtool_core.engine.answers import AnswerShape, validated
-from vlmtool_core.engine.families.answer_decoding import AnswerGrammars
+from vlmtool_core.engine.families.answer_decoding import AnswerGrammars, check_wording
 from vlmtool_core.engine.families.chat_prompt import ChatPrompts
 from vlmtool_core.engine.families.generation import (
     StopWhenAsked,
@@ -113,6 +113,8 @@ class TransformersChat(TransformersFamily):
         on_text : somebody listens to the only one of them and may stop it in the middle
         too_long : raised when a conversation does not fit in the model
         """
+        if shape is not None:
+            check_wording(shape, self._tokenizer)
         inputs = self._prompts.inputs(talks, shape)
         inputs = inputs.to(self.device, dtype=self._model.dtype)
         room = self._room(inputs, talks, too_long)
