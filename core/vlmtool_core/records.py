@@ -167,6 +167,32 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentPrompt:
+    """What to segment: points on it and beside it, a box around it, or both.
+
+    points : (x, y, whether it is on the object); in pixels of the oriented source
+    box : xyxy in pixels of the oriented source
+    label : what the mask will be called
+    """
+
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enhanced:
+    """A picture that was made from another one; never the original.
+
+    pixels : uint8 (height, width, 3), RGB, oriented
+    provenance : the model, its version, its settings and how the source was decoded
+    """
+
+    pixels: np.ndarray
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Something an answer rests on: a tag, a box, a read line, a header fact."""
 

@@ -21,14 +21,12 @@ from vlmtool_core.engine.loading import PackLoader
 from vlmtool_core.engine.memory import free_memory, memory_budget, memory_of
 from vlmtool_core.engine.model_store import ModelStore
 from vlmtool_core.engine.numerics import Numerics, with_numerics
+from vlmtool_core.engine.one_picture import OnePictureTasks, require_task
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.registry import family as family_named
 from vlmtool_core.engine.results import cut_scores
 from vlmtool_core.engine.text_space import unique_labels
-from vlmtool_core.errors import (
-    TaskNotServedError,
-    UsageError,
-)
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import ChatTurn, Frame, Label, ModelIdentity, Outcome, Task
 from vlmtool_core.settings import load_settings
 
@@ -52,7 +50,7 @@ DEFAULT_PACKS = {
 _DEFAULT_TOP = 5
 
 
-class Engine:
+class Engine(OnePictureTasks):
     """The one way to run models. Calls from several threads are served one after the other.
 
     Parameters
@@ -265,7 +263,7 @@ class Engine:
         """
         check_turns(turns)
         pack_id = model or DEFAULT_PACKS[Task.ASK]
-        _require_task(self._pack(pack_id), Task.ASK)
+        require_task(self._pack(pack_id), Task.ASK)
         with self._at_work(pack_id) as family:
             return converse(family, turns, answer, max_tokens, on_text)
 
@@ -337,7 +335,7 @@ class Engine:
         """
         pack = self._pack(model or (head.pack if head else None) or DEFAULT_PACKS[task])
         family = family_named(pack.family)
-        _require_task(pack, task)
+        require_task(pack, task)
         parts = () if head is not None else family.parts.get(task, ())
         prints = [self._packs.fingerprint_of(p) for p in (pack, *map(self._pack, parts))]
         if head is not None:
@@ -386,7 +384,7 @@ class Engine:
         call: Callable[[Family, Sequence[Frame]], list[Outcome]],
     ) -> list[Outcome]:
         pack_id = model or DEFAULT_PACKS[task]
-        _require_task(self._pack(pack_id), task)
+        require_task(self._pack(pack_id), task)
         outcomes: list[Outcome | None] = [problem_of(frame) for frame in frames]
         good = [n for n, outcome in enumerate(outcomes) if outcome is None]
         if good:
@@ -395,11 +393,3 @@ class Engine:
             for n, result in zip(good, results, strict=True):
                 outcomes[n] = with_numerics(result, family.numerics)
         return [outcome for outcome in outcomes if outcome is not None]
-
-
-def _require_task(pack: Pack, task: Task) -> None:
-    if task not in pack.tasks:
-        raise TaskNotServedError(
-            f"{pack.id} serves {', '.join(pack.tasks) or 'no task of its own'}, not {task}",
-            field="model",
-        )

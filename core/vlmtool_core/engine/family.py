@@ -12,10 +12,12 @@ from vlmtool_core.engine.packs import Pack
 from vlmtool_core.errors import TaskNotServedError, UsageError
 from vlmtool_core.records import (
     ChatTurn,
+    Enhanced,
     Frame,
     Json,
     Label,
     Outcome,
+    SegmentPrompt,
     Task,
 )
 
@@ -207,6 +209,14 @@ class Family:
                 remedy="Leave the prompt out.",
             )
         return self.read(frames)
+
+    def segment(self, frame: Frame, prompts: Sequence[SegmentPrompt]) -> Outcome:
+        """One mask per prompt, at the size of the oriented source."""
+        raise self._not_served(Task.SEGMENT)
+
+    def enhance(self, frame: Frame, options: Mapping[str, Json]) -> Enhanced:
+        """A derived picture; `options` are the method's own, and unknown ones are refused."""
+        raise self._not_served(Task.ENHANCE)
 
     def embed(self, frames: Sequence[Frame]) -> list[Outcome]:
         """Outcomes with float32 (d,), L2-normalised."""
