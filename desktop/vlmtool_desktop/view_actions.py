@@ -122,6 +122,15 @@ def _zoom_actions(window: MainWindow) -> list[Action]:
             has_item,
             toolbar=True,
         ),
+        Action(
+            "header",
+            QT_TRANSLATE_NOOP("actions", "&Header of the file…"),
+            window.viewing.show_header,
+            VIEW,
+            ("Ctrl+I",),
+            "info",
+            has_item,
+        ),
     ]
 
 

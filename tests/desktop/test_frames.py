@@ -201,3 +201,33 @@ def test_what_a_user_must_know_stands_above_the_picture(opened: Opened, tmp_path
     opened.window.commands.step(1)
     opened.wait(lambda: panel.name.text() == "b.mp4" and panel.slider.maximum() == 3)
     assert not panel.warnings.isVisible()
+
+
+def test_the_header_of_the_slice_in_view(on_series: Opened) -> None:
+    from PySide6.QtWidgets import QApplication
+
+    from vlmtool_desktop.dialogs.header_dialog import HeaderDialog
+
+    window = on_series.window
+
+    def dialog() -> HeaderDialog | None:
+        shown = [w for w in QApplication.topLevelWidgets() if isinstance(w, HeaderDialog)]
+        return next((one for one in shown if one.isVisible()), None)
+
+    window.viewer.slider.setValue(3)
+    on_series.wait(lambda: frame_of(on_series) == 3)
+    window.viewing.hide_identifying = True
+    window.actions_.by_id["header"].trigger()
+    on_series.wait(lambda: dialog() is not None)
+    found = dialog()
+    assert found is not None
+    found.field.setText("InstanceNumber")
+    assert found.model.rowCount() == 1
+    assert found.model.text(0, 3) == "4"
+    found.field.setText("PatientID")
+    assert "hidden" in found.model.text(0, 3)
+    found.table.selectAll()
+    found.copy()
+    assert "PatientID" in QApplication.clipboard().text()
+    assert "hidden" in QApplication.clipboard().text()
+    found.reject()

@@ -12,6 +12,7 @@ import click
 
 from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
+from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
 from vlmtool_core.errors import UsageError
 from vlmtool_core.media import MediaInfo, Window, open_media, scan
@@ -35,7 +36,8 @@ def media() -> None:
     """Look at pictures, DICOM and video without a project."""
 
 
-media.add_command(measure)
+for _command in (header, measure):
+    media.add_command(_command)
 
 
 @media.command()

@@ -13,7 +13,8 @@ from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
 from vlmtool_desktop.dialogs.error_dialog import sentence
-from vlmtool_desktop.models.frame_reader import FrameReader, Loaded
+from vlmtool_desktop.dialogs.header_dialog import HeaderDialog
+from vlmtool_desktop.models.frame_reader import FrameReader, Loaded, header_of
 from vlmtool_desktop.panels.viewer import ViewerPanel
 from vlmtool_desktop.session import Overlay, Session
 from vlmtool_desktop.theme import label_colour
@@ -209,6 +210,20 @@ class ViewerController(QObject):
     def close(self) -> None:
         """Close open media, in the thread that opened them."""
         self._bridge.view(self._reader.close, lambda _none: None)
+
+    def show_header(self) -> None:
+        """Open the header of the file in view; of a series, that of the slice in view."""
+        loaded = self._loaded
+        if loaded is not None:
+            hidden = self.hide_identifying
+            self._bridge.view(
+                lambda: header_of(loaded),
+                lambda elements: HeaderDialog(
+                    loaded.ref.item, elements, self._panel.window(), identifying=not hidden
+                ).open(),
+                self._show_error,
+                lane="header",
+            )
 
     # Window of a DICOM picture ---------------------------------------------------------------
 

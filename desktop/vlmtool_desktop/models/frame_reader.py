@@ -11,6 +11,7 @@ from vlmtool_desktop.canvas.picture import Picture, make_picture
 
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
+    from vlmtool_core.media.dicom_elements import Element
     from vlmtool_core.records import Frame
 
 MOST_OPEN = 3
@@ -139,6 +140,22 @@ def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
     pixels = frame.pixels.copy()
     pixels[mask] = WHITE
     return replace(loaded, graphics=mask, drawn=make_picture(pixels, frame.size), notes=notes)
+
+
+def header_of(loaded: Loaded) -> list[Element]:
+    """The elements of a DICOM file; of other files, what is known of them.
+
+    Raises
+    ------
+    MediaError : the header cannot be read.
+    """
+    from vlmtool_core.media.dicom_elements import Element, elements_of
+
+    ref = loaded.ref
+    if ref.kind is MediaKind.DICOM:
+        return elements_of(ref.files[loaded.index] if ref.files else ref.path)
+    facts = {"width": loaded.info.width, "height": loaded.info.height, **loaded.info.facts}
+    return [Element("", name, name, "", str(value), 0, False) for name, value in facts.items()]
 
 
 def frame_count(source: Any) -> int:
