@@ -6,9 +6,13 @@ from pathlib import Path
 
 import click
 
+from vlmtool_core.cli.bundles import export_packs, import_packs, keygen
 from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_stderr
+from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.model_versions import history, rollback, use
+from vlmtool_core.cli.recommend import recommend_packs
 from vlmtool_core.engine import Card, ModelStore, Pack
+from vlmtool_core.engine.recommendation import Recommended, recommended
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
 
@@ -18,7 +22,15 @@ def models() -> None:
     """Model packs and model versions."""
 
 
-for _command in (use, rollback, history):
+for _command in (
+    use,
+    rollback,
+    history,
+    recommend_packs,
+    export_packs,
+    import_packs,
+    keygen,
+):
     models.add_command(_command)
 
 
@@ -33,6 +45,7 @@ def list_packs(as_json: bool) -> None:
         note(f"{name}: {problem}. {problem.remedy}")
     rows = [_pack_values(pack) for pack in installed.values()]
     rows += [_card_values(card) for card in missing]
+    rows += [_recommended_values(card) for card in recommended() if card.id not in installed]
     if as_json:
         emit_json(rows)
         return
@@ -42,10 +55,19 @@ def list_packs(as_json: bool) -> None:
 
 @models.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-def pull(ids: tuple[str, ...]) -> None:
-    """Install packs of the catalogue; `starter` stands for all starter packs."""
-    with progress_on_stderr("Pulling (MB)") as progress:
-        packs = ModelStore().pull(ids, progress)
+@click.option("--accept-licence", is_flag=True, help="I have read the terms and accept them.")
+@click.option("--id", "pack_id", help="Another name for the one repository that is pulled.")
+def pull(ids: tuple[str, ...], accept_licence: bool, pack_id: str | None) -> None:
+    """Install packs.
+
+    ID is a pack of the catalogue (`models list`), a repository of the hub as org/name or
+    org/name@revision, or `starter` for all starter packs. An interrupted download goes on where
+    it stopped when the same command is given again.
+    """
+    with cancel_on_interrupt() as cancel, progress_on_stderr("Pulling (MB)") as progress:
+        packs = ModelStore().pull(
+            ids, progress, cancel, accept_licence=accept_licence, pack_id=pack_id
+        )
     for pack in packs:
         note(f"{pack.id} {pack.version} is ready ({_size(pack.size_bytes)}, {pack.licence}).")
 
@@ -86,8 +108,13 @@ def show(pack_id: str, as_json: bool) -> None:
     """Show the card of a pack: tasks, licence, source and the hashes of its files."""
     store = ModelStore()
     card = store.cards.get(pack_id)
-    if card is not None and pack_id not in {pack.id for pack in store.installed()}:
+    better = next((one for one in recommended() if one.id == pack_id), None)
+    if pack_id in {pack.id for pack in store.installed()}:
+        values = _pack_values(store.pack(pack_id), details=True)
+    elif card is not None:
         values = _card_values(card)
+    elif better is not None:
+        values = _recommended_values(better)
     else:
         values = _pack_values(store.pack(pack_id), details=True)
     if as_json:
@@ -125,6 +152,9 @@ def _pack_values(pack: Pack, *, details: bool = False) -> dict[str, Json]:
         "family": pack.family,
         "input": pack.input,
     }
+    for name in ("revision", "memory_bytes", "licence_accepted_at", "licence_accepted_by"):
+        if value := getattr(pack, name):
+            values[name] = value
     if details:
         values["folder"] = str(pack.location)
         values["fingerprint"] = pack.fingerprint
@@ -147,6 +177,22 @@ def _card_values(card: Card) -> dict[str, Json]:
         "source": str(card.source),
         "family": card.family,
         "input": card.input,
+    }
+
+
+def _recommended_values(card: Recommended) -> dict[str, Json]:
+    return {
+        "id": card.id,
+        "version": card.revision,
+        "title": card.title,
+        "installed": False,
+        "tasks": [task.value for task in card.tasks],
+        "size_bytes": card.download_bytes,
+        "licence": card.licence,
+        "source": f"hub {card.repo}",
+        "family": card.model_type,
+        "input": card.note,
+        "scores": [f"{one.value:g} {one.measure} ({one.source})" for one in card.scores],
     }
 
 

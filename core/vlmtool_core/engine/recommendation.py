@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlmtool_core.engine.licences import Terms, asks_for_consent
-from vlmtool_core.engine.memory import CPU_SHARE, CUDA_SHARE, GB, WORKING_ROOM
+from vlmtool_core.engine.memory import CPU_SHARE, CUDA_SHARE, GB, WORKING_ROOM, memory_of
 from vlmtool_core.records import Json, Task
 from vlmtool_resources import files as resource_files
 
@@ -113,6 +113,22 @@ def _card(values: dict[str, Any]) -> Recommended:
         scores=tuple(Score(**score) for score in values.pop("scores", ())),
         **values,
     )
+
+
+def machine_memory(memory_gb: float | None, device: str) -> tuple[float, str]:
+    """GB and "cpu" or "cuda": as given, else this machine's.
+
+    device : "auto", "cpu" or "cuda"
+    """
+    if device == "auto":
+        device = "cpu" if memory_gb is not None or not _has_accelerator() else "cuda"
+    return memory_gb or memory_of(device).total / GB, device
+
+
+def _has_accelerator() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def recommend(
