@@ -30,7 +30,7 @@ def test_a_prompt_is_a_name_or_a_text(register):
 @pytest.mark.parametrize(
     ("task", "prompt", "question"),
     [
-        (Task.READ, "rust", None),
+        (Task.EMBED, "rust", None),
         (Task.CLASSIFY, None, "why?"),
         (Task.CAPTION, None, "why?"),
         (Task.ASK, "rust", "why?"),

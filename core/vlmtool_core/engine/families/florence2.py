@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
+import numpy as np
 import torch
 
 from vlmtool_core.engine.families import florence2_tasks as tasks
@@ -14,6 +17,7 @@ from vlmtool_core.engine.families.generation import Written
 from vlmtool_core.engine.families.writing import BLANK, WritingFamily, refuse_threshold
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
+from vlmtool_core.engine.rle import encode_mask
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import (
     Box,
@@ -21,6 +25,7 @@ from vlmtool_core.records import (
     Frame,
     Json,
     Label,
+    Mask,
     Outcome,
     OutcomeStatus,
     Task,
@@ -36,15 +41,12 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one answer says, in pixels of the oriented source.
-
-    outlines : polygons x1, y1, x2, y2, ..., by object
-    """
+    """What one answer says, in pixels of the oriented source."""
 
     text: str = ""
     boxes: tuple[Box, ...] = ()
     lines: tuple[TextLine, ...] = ()
-    outlines: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    masks: tuple[Mask, ...] = ()
 
 
 @register_family("florence2")
@@ -60,7 +62,7 @@ class Florence2(WritingFamily):
     def caption(self, frames: Sequence[Frame], *, prompt: str | None) -> list[Outcome]:
         """The short caption, or what the task named by the prompt gives (`florence2_tasks`).
 
-        Boxes, lines and outlines come as evidence; the text then lists what they hold.
+        Boxes and lines come as evidence, outlines as masks; the text then lists what they hold.
         """
         task, given = (tasks.CAPTION, "") if prompt is None else tasks.task_of_prompt(prompt)
         answers = self._answers(frames, task, given)
@@ -211,7 +213,7 @@ class Florence2(WritingFamily):
         if task.gives is Gives.LINES:
             return Answer(lines=_lines(value, size))
         named = _pairs(value, "polygons", "polygons_labels" if "bboxes" in value else "labels")
-        outlines = [(tuple(map(tuple, polygons)), name) for polygons, name in named]
+        outlines = [(polygons, name or "region") for polygons, name in named]
         boxes = [
             (xyxy, name)
             for xyxy, name in _pairs(
@@ -222,7 +224,7 @@ class Florence2(WritingFamily):
         clipped = [_box(xyxy, name, size) for xyxy, name in boxes]
         return Answer(
             boxes=tuple(box for box in clipped if box is not None),
-            outlines=tuple(polygons for polygons, _ in outlines),
+            masks=tuple(_mask(polygons, name, size) for polygons, name in outlines),
         )
 
     def _told(
@@ -235,9 +237,8 @@ class Florence2(WritingFamily):
         ]
         text = answer.text or _listed(evidence)
         provenance = self._said(task, finished, prompt=prompt)
-        if answer.outlines:
-            provenance["outlines"] = [[list(p) for p in polygons] for polygons in answer.outlines]
-        return self._outcome(text, provenance, evidence=evidence)
+        outcome = self._outcome(text, provenance, evidence=evidence)
+        return dataclasses.replace(outcome, masks=answer.masks)
 
     def _said(self, task: FlorenceTask, finished: bool, **more: Json) -> dict[str, Json]:
         """Provenance; `scores` tells that boxes and lines of this model have none."""
@@ -270,6 +271,15 @@ def _around(polygons: Sequence[Sequence[float]]) -> tuple[float, float, float, f
     xs = [x for polygon in polygons for x in polygon[0::2]]
     ys = [y for polygon in polygons for y in polygon[1::2]]
     return (min(xs), min(ys), max(xs), max(ys)) if xs and ys else (0.0, 0.0, 0.0, 0.0)
+
+
+def _mask(polygons: Sequence[Sequence[float]], name: str, size: tuple[int, int]) -> Mask:
+    """The pixels inside outlines x1, y1, x2, y2, ... of one object."""
+    width, height = size
+    pixels = np.zeros((height, width), np.uint8)
+    corners = [np.asarray(polygon).reshape(-1, 2).round().astype(np.int32) for polygon in polygons]
+    cv2.fillPoly(pixels, [points for points in corners if len(points) >= 3], 1)
+    return encode_mask(pixels, label=name)
 
 
 def _box(xyxy: Sequence[float], name: str, size: tuple[int, int]) -> Box | None:

@@ -28,6 +28,8 @@ from vlmtool_core.records import Evidence, Frame, Json, Outcome, OutcomeStatus, 
 
 # A model that squashes a picture to a square still sees details of one three times as long.
 _LONGER_PER_INPUT = 3
+# Ratio of the sides that is kept of a strip where only its middle is seen.
+_MOST_SLENDER = 16
 # For what depends on the text alone.
 BLANK = Frame(np.full((32, 32, 3), 127, np.uint8))
 _STEPS = ("size", "crop_size", "do_resize", "do_center_crop", "resample", "image_mean", "image_std")
@@ -61,6 +63,13 @@ class WritingFamily(TransformersFamily):
         return getattr(self._processor, "image_processor", self._processor)
 
     @functools.cached_property
+    def _sees_centre(self) -> bool:
+        """Whether the shorter side is resized and the middle of the longer one is seen."""
+        size = getattr(self._image_processor, "size", None) or {}
+        crops = getattr(self._image_processor, "do_center_crop", False)
+        return bool(crops and size.get("shortest_edge"))
+
+    @functools.cached_property
     def _input_size(self) -> tuple[int, int]:
         """(width, height) of what the network sees, in pixels."""
         pixels = self._inputs([BLANK])["pixel_values"]
@@ -70,7 +79,8 @@ class WritingFamily(TransformersFamily):
         self, frames: Sequence[Frame], texts: Sequence[str] | None = None, **options: Any
     ) -> dict[str, Any]:
         """What the processor makes of pictures and texts, on the device of the model."""
-        pictures = [Image.fromarray(frame.pixels) for frame in frames]
+        cut = self._sees_centre
+        pictures = [Image.fromarray(centre(f.pixels) if cut else f.pixels) for f in frames]
         if texts is not None:
             options |= {"text": list(texts), "padding": True}
         with quiet_transformers():
@@ -157,6 +167,15 @@ class WritingFamily(TransformersFamily):
             "generation": generation_settings(self._model, self.most_tokens),
             **more,
         }
+
+
+def centre(pixels: np.ndarray) -> np.ndarray:
+    """A strip without its ends, of which a centre crop sees nothing: resized whole, a picture of
+    1 × 20,000 pixels would take gigabytes."""
+    height, width = pixels.shape[:2]
+    most = _MOST_SLENDER * min(height, width)
+    ends_x, ends_y = (max(0, side - most) // 2 for side in (width, height))
+    return np.ascontiguousarray(pixels[ends_y : height - ends_y, ends_x : width - ends_x])
 
 
 def refuse_threshold(threshold: float | None, pack_id: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from vlmtool_core.engine.families import florence2_tasks as tasks
+from vlmtool_core.engine.rle import decode_mask
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus
 
@@ -183,8 +184,11 @@ def test_an_outline_comes_with_its_box(family, monkeypatch):
     frame = Frame(np.zeros((100, 200, 3), np.uint8))
     outcome = family.caption([frame], prompt="outline: the cat")[0]
     assert outcome.evidence[0].box.xyxy == pytest.approx((20, 10, 180, 90), abs=1)
-    outline = outcome.provenance["outlines"][0][0]
-    assert outline == pytest.approx([20, 10, 180, 10, 180, 90], abs=1)
+    pixels = decode_mask(outcome.masks[0])
+    assert pixels.shape == (100, 200)
+    assert pixels.sum() == pytest.approx(160 * 80 / 2, rel=0.05)
+    assert pixels[20, 170]
+    assert not pixels[80, 30]
 
 
 @pytest.mark.parametrize(
