@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,8 @@ from vlmtool_core.records import Outcome, Task
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
+
+Kept = tuple[Key, Outcome]  # an embedding with its provenance, and what it is of
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,27 @@ class FeaturePredictor(Predictor):
         self._model = model
         self._embed = Predictor(engine, RunSpec(Task.EMBED, model=model), batch_size=batch_size)
         self._fingerprint = self._embed.identity().fingerprint
+        self._sink: Callable[[Iterable[Kept]], None] = self.keep
+        self._reads = True
+
+    def send_to(self, sink: Callable[[Iterable[Kept]], None], *, read: bool) -> None:
+        """In a worker: give new embeddings to `sink`, and never write to the cache.
+
+        read : look into the cache of this machine first
+        """
+        self._sink, self._reads = sink, read
+
+    def keep(self, entries: Iterable[Kept]) -> None:
+        """Write embeddings to the cache of this machine; what fails is only logged."""
+        rows = list(entries)
+        vectors = [outcome.embedding for _, outcome in rows if outcome.embedding is not None]
+        if not vectors:
+            return
+        try:
+            with FeatureCache(self._fingerprint, len(vectors[0])) as cache:
+                cache.add_outcomes(rows)
+        except (StorageError, sqlite3.Error) as error:
+            log.warning("features are not kept: %s", error)
 
     def outcomes(self, decoded: Sequence[Decoded]) -> list[Outcome]:
         from vlmtool_core.engine.results import cut_scores
@@ -64,11 +87,13 @@ class FeaturePredictor(Predictor):
         known = self._known(decoded)
         missing = [item for item, old in zip(decoded, known, strict=True) if old is None]
         made = self._embed.outcomes(missing)
-        self._keep(missing, made)
+        self._sink(_worth_keeping(missing, made))
         results = iter(made)
         return [next(results) if outcome is None else outcome for outcome in known]
 
     def _known(self, decoded: Sequence[Decoded]) -> list[Outcome | None]:
+        if not self._reads:
+            return [None] * len(decoded)
         try:
             with self._cache() as cache:
                 return [
@@ -78,20 +103,6 @@ class FeaturePredictor(Predictor):
             log.warning("the feature cache is not used: %s", error)
             return [None] * len(decoded)
 
-    def _keep(self, decoded: Sequence[Decoded], made: Sequence[Outcome]) -> None:
-        entries = {
-            _key(item): outcome
-            for item, outcome in zip(decoded, made, strict=True)
-            if outcome.embedding is not None and np.isfinite(outcome.embedding).all()
-        }
-        if not entries:
-            return
-        try:
-            with self._cache() as cache:
-                cache.add_outcomes(list(entries.items()))
-        except (StorageError, sqlite3.Error) as error:
-            log.warning("features are not kept: %s", error)
-
     def _cache(self) -> FeatureCache:
         # Opened for each batch: it belongs to the thread that uses it.
         return FeatureCache(self._fingerprint, self._width())
@@ -100,6 +111,14 @@ class FeaturePredictor(Predictor):
         if self._head is not None:
             return int(self._head.weight.shape[1])
         return self._engine.embedding_size(self._model)
+
+
+def _worth_keeping(decoded: Sequence[Decoded], made: Sequence[Outcome]) -> list[Kept]:
+    return [
+        (_key(item), outcome)
+        for item, outcome in zip(decoded, made, strict=True)
+        if outcome.embedding is not None and np.isfinite(outcome.embedding).all()
+    ]
 
 
 def _key(decoded: Decoded) -> Key:

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,7 @@ class ContentHashes:
         self._database = open_cache(file or paths.cache_dir() / "hashes.sqlite", _TABLES)
         self._known = _load(self._database, [_key(i) for i in items if not i.sha256])
         self._new: dict[str, tuple[str, str]] = {}
+        self._asked: dict[str, str] = {}  # what the file looked like when it was handed out
         self._lock = threading.Lock()
 
     def of(self, item: ItemRef) -> str:
@@ -55,6 +57,25 @@ class ContentHashes:
         with self._lock:
             self._known[key] = self._new[key] = (stamp, sha256)
         return sha256
+
+    def told(self, item: ItemRef) -> ItemRef:
+        """The item with its hash, as far as it is known without reading the file."""
+        if item.sha256:
+            return item
+        key, stamp = _key(item), _stamp(item)
+        known = self._known.get(key)
+        if known is not None and known[0] == stamp:
+            return replace(item, sha256=known[1])
+        self._asked[key] = stamp
+        return item
+
+    def learn(self, item: ItemRef) -> None:
+        """Take in the hash that somebody else has read after `told` was asked for the item."""
+        key = _key(item)
+        stamp = self._asked.pop(key, "")
+        if stamp and item.sha256:
+            with self._lock:
+                self._known[key] = self._new[key] = (stamp, item.sha256)
 
     def save(self) -> None:
         """Store what was learned, in one transaction."""

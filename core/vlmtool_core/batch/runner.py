@@ -9,10 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.decode import Job
+from vlmtool_core.batch.executors import Executor, LocalExecutor, Work
+from vlmtool_core.batch.executors.base import in_parts
 from vlmtool_core.batch.feature_predictor import predictor_for
 from vlmtool_core.batch.hashes import ContentHashes
 from vlmtool_core.batch.ledger import Finished, Ledger
-from vlmtool_core.batch.pipeline import Answer, Batch, Pipeline
+from vlmtool_core.batch.pipeline import Answer, Batch
 from vlmtool_core.batch.report import RunReport
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import MediaNotFoundError
@@ -49,6 +51,7 @@ def run_items(
     resume: bool = True,
     retry_failed: bool = False,
     on_rows: OnRows | None = None,
+    executor: Executor | None = None,
 ) -> RunReport:
     """Run `spec` over `items`, keeping every finished batch in `ledger`.
 
@@ -61,7 +64,9 @@ def run_items(
     ----------
     resume : False forgets what the ledger holds and starts from the beginning
     progress : counts the frames of this call; the total grows as videos and series get opened
-    on_rows : is given each batch of rows once it is kept, in the order of items and frames
+    on_rows : is given each batch of rows once it is kept; in the order of items and frames where
+        one process works, as they get finished where several do
+    executor : where the work is done, this process when left out; the table is the same
 
     Raises
     ------
@@ -77,9 +82,11 @@ def run_items(
     with ContentHashes(refs) as hashes:
         jobs, skipped = plan(refs, spec, ledger.finished(), hashes, retry_failed=retry_failed)
         writer = _Writer(spec, model, ledger, hashes, len(jobs), progress, on_rows)
-        with Pipeline(jobs, spec, predictor, hash_of=hashes.of, cancel=cancel) as pipeline:
+        jobs = in_parts(jobs, refs, predictor.batch_size)
+        work = Work(jobs, spec, engine, predictor, model, hashes, cancel)
+        with (executor or LocalExecutor()).open(work) as batches:
             try:
-                for batch in pipeline:
+                for batch in batches:
                     writer.take(batch)
             finally:
                 writer.flush()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vlmtool_core.batch import RunReport, RunSpec
+from vlmtool_core.batch.executors import Executor, executor_for
 from vlmtool_core.cli.console import progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.run_labels import labels_given, labels_of_sets
@@ -40,6 +41,7 @@ class _Options:
     limit: int | None
     resume: bool
     retry_failed: bool
+    executor: Executor
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,14 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Go on where an interrupted run stopped (default), or start anew.",
     ),
     click.option("--retry-failed", is_flag=True, help="Try again what failed before."),
+    click.option(
+        "--executor",
+        default="local",
+        show_default=True,
+        metavar="NAME",
+        help="Where the work is done: local, processes[:N] (of this machine) or ray[:ADDRESS] "
+        "(of several). The results are the same.",
+    ),
     click.option("--out", type=click.Path(path_type=Path), help="Write the results here."),
     click.option(
         "--format",
@@ -129,6 +139,7 @@ def run(
     limit: int | None,
     resume: bool,
     retry_failed: bool,
+    executor: str,
     **values: Any,
 ) -> int:
     """Run a model over PATH: a file, a folder, or a project.
@@ -140,7 +151,7 @@ def run(
     130 stopped.
     """
     check_format(out, format_)
-    options = _Options(path, limit, resume, retry_failed)
+    options = _Options(path, limit, resume, retry_failed, executor_for(executor))
     project = _project_at(path)
     try:
         spec = _spec(values, project)
@@ -223,6 +234,7 @@ def _run_project(
         item_ids=ids,
         resume=options.resume,
         retry_failed=options.retry_failed,
+        executor=options.executor,
         progress=progress,
         cancel=cancel,
     )
@@ -277,6 +289,7 @@ def _run_items(
         cancel=cancel,
         resume=options.resume,
         retry_failed=options.retry_failed,
+        executor=options.executor,
     )
     return _Finished(report, lambda: ledger.rows(items))
 

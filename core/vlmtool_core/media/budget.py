@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from vlmtool_core.errors import BudgetExceededError, DamagedMediaError, MediaNotFoundError
-from vlmtool_core.settings import load_settings, settings_file
+from vlmtool_core.settings import Settings, fixed_settings, load_settings, settings_file
 
 # A picture that takes nearly all free memory makes the machine swap before it fails.
 MEMORY_SHARE = 0.7
@@ -25,13 +25,19 @@ class Budget:
 
 def current_budget() -> Budget:
     """The limits of the settings file; read again only when it has changed."""
+    fixed = fixed_settings()
+    if fixed is not None:
+        return _of(fixed)
     path = settings_file()
     return _budget(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=4)
 def _budget(path: Path, _modified_ns: int) -> Budget:
-    settings = load_settings(path)
+    return _of(load_settings(path))
+
+
+def _of(settings: Settings) -> Budget:
     return Budget(
         settings.max_megapixels * 1_000_000, settings.max_file_mb * 1_000_000, settings.max_frames
     )

@@ -28,6 +28,7 @@ from vlmtool_core.store.repository import Store, create_store, open_store
 
 if TYPE_CHECKING:
     from vlmtool_core.batch import RunReport, RunSpec
+    from vlmtool_core.batch.executors import Executor
     from vlmtool_core.engine import Engine
     from vlmtool_core.records import ResultRow
     from vlmtool_core.training.records import (
@@ -317,6 +318,7 @@ class Project:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
         on_rows: Callable[[Sequence[ResultRow]], None] | None = None,
+        executor: Executor | None = None,
     ) -> RunReport:
         """Run a model over items and store its predictions; resumes an interrupted run."""
         from vlmtool_core.project.running import run_project
@@ -332,6 +334,7 @@ class Project:
             progress=progress,
             cancel=cancel or CancelToken(),
             on_rows=on_rows,
+            executor=executor,
         )
 
     def train(

@@ -18,6 +18,7 @@ from vlmtool_core.project.model_versions import ACTIVE, resolve_model
 from vlmtool_core.records import ItemRef, MediaKind, ModelIdentity, ResultRow, Task
 
 if TYPE_CHECKING:
+    from vlmtool_core.batch.executors import Executor
     from vlmtool_core.engine import Engine
     from vlmtool_core.project.facade import Project
     from vlmtool_core.store.records import PredictionRecord
@@ -69,6 +70,7 @@ def run_project(
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
     on_rows: Callable[[Sequence[ResultRow]], None] | None = None,
+    executor: Executor | None = None,
 ) -> RunReport:
     """Run `spec` over the project's items (or some of them) and store the predictions.
 
@@ -95,6 +97,7 @@ def run_project(
         cancel=cancel,
         retry_failed=retry_failed,
         on_rows=on_rows,
+        executor=executor,
     )
     return with_run(report, run_id)
 
