@@ -163,9 +163,9 @@ def kosmos2(folder: Path) -> Path:
     # The ids behind the unknown one stand for the places of the picture.
     special = ("<pad>", "<s>", "</s>", "<unk>", *(f"<image_place_{n}>" for n in range(64)))
     tokenizer = marked_tokenizer(special, words=words)
-    images = CLIPImageProcessor(
-        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
-    )
+    # Squashed to a square, as its authors did: its places are of the whole picture.
+    square = {"height": SIDE, "width": SIDE}
+    images = CLIPImageProcessor(size=square, crop_size=square)
     processor = Kosmos2Processor(images, tokenizer)
     config = Kosmos2Config(
         text_config={
