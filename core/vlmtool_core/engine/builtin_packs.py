@@ -1,5 +1,5 @@
-"""Models that are there without a pack of their own: what rapidocr brings, and the detector
-that sends each label to whoever can find it."""
+"""Models that are there without a pack of their own: what rapidocr and OpenCV bring, and the
+detector that sends each label to whoever can find it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from vlmtool_core.errors import MissingDependencyError
 from vlmtool_core.records import Task
 
 READ, DETECT, ASK = "rapidocr", "starter-detect", "starter-ask"
-IDS = frozenset({READ, DETECT, ASK})
+# Methods of OpenCV that make clearer copies of pictures, with what they are called.
+ENHANCERS = {"clahe": "More local contrast (CLAHE)", "denoise": "Less noise (non-local means)"}
+IDS = frozenset({READ, DETECT, ASK, *ENHANCERS})
 
 
 def find(pack_id: str) -> Pack | None:
@@ -31,6 +33,8 @@ def find(pack_id: str) -> Pack | None:
         )
     if pack_id == ASK:
         return _composed(ASK, "Starter answers (from tags, faces and read text)", Task.ASK)
+    if pack_id in ENHANCERS:
+        return _composed(pack_id, ENHANCERS[pack_id], Task.ENHANCE)
     return None
 
 

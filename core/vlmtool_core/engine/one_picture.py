@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+from vlmtool_core.engine.builtin_packs import ENHANCERS
 from vlmtool_core.engine.family import Family
 from vlmtool_core.engine.guarding import as_engine_error
 from vlmtool_core.engine.model_store import ModelStore
@@ -94,6 +95,8 @@ class OnePictureTasks:
 
     def _none_named(self, task: Task) -> str:
         installed = [pack.id for pack in self.store.installed() if task in pack.tasks]
+        if task is Task.ENHANCE:
+            installed = [*ENHANCERS, *installed]
         if installed:
             remedy = f"Name one with --model: {', '.join(installed)}"
         else:

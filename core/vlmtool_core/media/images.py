@@ -27,6 +27,7 @@ from vlmtool_core.media.budget import (
     current_budget,
     scaled_size,
 )
+from vlmtool_core.media.derived import derivation_of
 from vlmtool_core.media.pixels import resize, rgb, to_8bit
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame, Json, MediaKind
@@ -103,6 +104,7 @@ class ImageSource(SourceBase):
         image = open_pillow(path)
         with decoding(path):
             self._orientation, notes = _orientation(image)
+            derivation = derivation_of(image.info)
             # The further pictures of an MPO are previews of the first one.
             count = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
         check_frames(path, count)
@@ -110,6 +112,9 @@ class ImageSource(SourceBase):
         if self._orientation in (5, 6, 7, 8):
             width, height = height, width
         facts: dict[str, Json] = {"format": image.format, "mode": image.mode}
+        if derivation is not None:
+            notes = (*notes, derivation.in_words())
+            facts["derived"] = derivation.to_json()
         self._info = MediaInfo(
             path, MediaKind.IMAGE, width, height, count, warnings=notes, facts=facts
         )
