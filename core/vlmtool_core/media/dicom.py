@@ -21,7 +21,7 @@ from vlmtool_core.media.dicom_facts import (
 from vlmtool_core.media.dicom_header import Header, read_header, text
 from vlmtool_core.media.dicom_overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom_pixels import PixelReader
-from vlmtool_core.media.dicom_series import Slice, geometry_of, slice_of
+from vlmtool_core.media.dicom_series import Slice, geometry_of, read_slice, slice_of
 from vlmtool_core.media.dicom_spacing import PixelSpacing, pixel_spacing
 from vlmtool_core.media.dicom_suv import suv_factor
 from vlmtool_core.media.dicom_transform import (
@@ -95,7 +95,7 @@ class DicomSource(SourceBase):
 
     def _slices(self, first: Header) -> list[Slice]:
         slices = [slice_of(self._files[0], first.dataset)]
-        slices += [slice_of(file, read_header(file).dataset) for file in self._files[1:]]
+        slices += [read_slice(file) for file in self._files[1:]]
         return slices
 
     def _object(self, position: int) -> tuple[Header, PixelReader]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.media.dicom_header import number, numbers, read_header, require_pixels, text
+from vlmtool_core.media.dicom_skim import skim
 from vlmtool_core.records import natural_key
 
 # Modalities whose single-frame files are slices of a volume even without positions.
@@ -51,9 +52,21 @@ def read_slice(path: Path) -> Slice:
     ------
     MediaError : it is damaged or holds no picture
     """
+    quick = skimmed_slice(path)
+    if quick is not None:
+        return quick
     header = read_header(path)
     require_pixels(header)
     return slice_of(path, header.dataset)
+
+
+def skimmed_slice(path: Path) -> Slice | None:
+    """The same without reading the whole header; None where that is not to be trusted."""
+    try:
+        found = skim(path)
+    except OSError:
+        return None  # the full reader says why
+    return None if found is None else slice_of(path, found)
 
 
 def slice_of(path: Path, dataset: Any) -> Slice:

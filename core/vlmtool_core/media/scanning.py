@@ -139,13 +139,17 @@ def _scan_dicom(
     if not files:
         return []
     from vlmtool_core.media.dicom_header import is_dicomdir, read_header, require_pixels
-    from vlmtool_core.media.dicom_series import Slice, slice_of, stacks
+    from vlmtool_core.media.dicom_series import Slice, skimmed_slice, slice_of, stacks
 
     items: list[tuple[Path, Discovered]] = []
     slices: list[Slice] = []
     for file in files:
         cancel.check()
         try:
+            found_quickly = skimmed_slice(file)
+            if found_quickly is not None:
+                slices.append(found_quickly)
+                continue
             header = read_header(file)
             if is_dicomdir(header):
                 continue

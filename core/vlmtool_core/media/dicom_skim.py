@@ -1,0 +1,165 @@
+"""Finds a few elements of a DICOM file without building its data set, about ten times as fast.
+
+Listing a folder of thousands of slices needs a dozen values of each. Whatever is out of the
+ordinary (no preamble, big endian, deflated, a length that leaves the file) is left to the full
+reader: `skim` then answers None, never something it is not sure of.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmtool_core.media.dicom_header import DEFLATED, EXPLICIT_BE, IMPLICIT_LE
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_FIRST_PIXEL_TAG, _LAST_PIXEL_TAG = 0x7FE00008, 0x7FE00010
+_TRANSFER_SYNTAX = 0x00020010
+_LONG_VRS = frozenset(
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
+)
+_MOST_DEPTH = 32
+# Keyword -> tag and whether it is a number of two bytes rather than text.
+WANTED: Mapping[str, tuple[int, bool]] = {
+    "SOPClassUID": (0x00080016, False),
+    "Modality": (0x00080060, False),
+    "SeriesInstanceUID": (0x0020000E, False),
+    "AcquisitionNumber": (0x00200012, False),
+    "InstanceNumber": (0x00200013, False),
+    "ImagePositionPatient": (0x00200032, False),
+    "ImageOrientationPatient": (0x00200037, False),
+    "TemporalPositionIdentifier": (0x00200100, False),
+    "NumberOfFrames": (0x00280008, False),
+    "Rows": (0x00280010, True),
+    "Columns": (0x00280011, True),
+}
+_TAGS = {tag: keyword for keyword, (tag, _) in WANTED.items()}
+
+
+class _UnusualError(Exception):
+    """Something that only the full reader should judge."""
+
+
+@dataclass(frozen=True)
+class SkimmedHeader:
+    """A data set's wanted elements; `get` is all that who reads values needs of a data set."""
+
+    values: Mapping[str, bytes]
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Text, a list of texts, or a number, as pydicom's data set would give it."""
+        raw = self.values.get(keyword)
+        if raw is None:
+            return default
+        if WANTED[keyword][1]:
+            return struct.unpack("<H", raw)[0]
+        parts = [part.strip(" \0") for part in raw.decode("ascii").split("\\")]
+        return parts if len(parts) > 1 else parts[0]
+
+
+def skim(path: Path) -> SkimmedHeader | None:
+    """The wanted elements of an object that holds pixels; None where the full reader must look.
+
+    Raises
+    ------
+    OSError : the file cannot be read
+    """
+    with path.open("rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:  # an empty file
+            return None
+        with data:
+            try:
+                return _skimmed(data)
+            except (_UnusualError, struct.error):
+                return None
+
+
+def _skimmed(data: mmap.mmap) -> SkimmedHeader:
+    if data[128:132] != b"DICM":
+        raise _UnusualError
+    syntax, place = _file_meta(data)
+    if syntax in ("", DEFLATED, EXPLICIT_BE):
+        raise _UnusualError
+    explicit = syntax != IMPLICIT_LE
+    found: dict[str, bytes] = {}
+    while True:
+        tag, length, value = _element(data, place, explicit)
+        if _FIRST_PIXEL_TAG <= tag <= _LAST_PIXEL_TAG:
+            break
+        if tag > _LAST_PIXEL_TAG:
+            raise _UnusualError  # no pixels: the full reader says what it is instead
+        place = _end(data, tag, length, value, explicit)
+        keyword = _TAGS.get(tag)
+        if keyword is not None:
+            found[keyword] = raw = data[value:place]
+            if len(raw) != 2 if WANTED[keyword][1] else not raw.isascii():
+                raise _UnusualError
+    return SkimmedHeader(found)
+
+
+def _file_meta(data: mmap.mmap) -> tuple[str, int]:
+    """Transfer syntax, and where the data set begins; group 2 is always explicit."""
+    place, syntax = 132, ""
+    while struct.unpack_from("<H", data, place)[0] == 2:
+        tag, length, value = _element(data, place, True)
+        place = _end(data, tag, length, value, True)
+        if tag == _TRANSFER_SYNTAX:
+            syntax = data[value:place].decode("ascii", "replace").strip(" \0")
+    return syntax, place
+
+
+def _element(data: mmap.mmap, place: int, explicit: bool) -> tuple[int, int, int]:
+    """Tag, length, and where the value begins."""
+    group, element = struct.unpack_from("<HH", data, place)
+    tag = group << 16 | element
+    if not explicit or group == 0xFFFE:
+        return tag, struct.unpack_from("<I", data, place + 4)[0], place + 8
+    vr = data[place + 4 : place + 6]
+    if vr in _LONG_VRS:
+        return tag, struct.unpack_from("<I", data, place + 8)[0], place + 12
+    if not (vr.isalpha() and vr.isupper()):
+        raise _UnusualError
+    return tag, struct.unpack_from("<H", data, place + 6)[0], place + 8
+
+
+def _end(data: mmap.mmap, tag: int, length: int, value: int, explicit: bool, depth: int = 0) -> int:
+    """Where the element's value ends."""
+    if length != _UNDEFINED:
+        end = value + length
+    elif depth < _MOST_DEPTH and tag >> 16 != 2:
+        # A sequence of unknown VR is coded implicitly (PS3.5 6.2.2).
+        unknown = explicit and data[value - 8 : value - 6] == b"UN"
+        end = _end_of_sequence(data, value, explicit and not unknown, depth)
+    else:
+        raise _UnusualError
+    if end > len(data):
+        raise _UnusualError
+    return end
+
+
+def _end_of_sequence(data: mmap.mmap, place: int, explicit: bool, depth: int) -> int:
+    while True:
+        tag, length, value = _element(data, place, explicit)
+        if tag == _SEQUENCE_END:
+            return value
+        if tag != _ITEM:
+            raise _UnusualError
+        if length == _UNDEFINED:
+            place = _end_of_item(data, value, explicit, depth)
+        else:
+            place = value + length
+
+
+def _end_of_item(data: mmap.mmap, place: int, explicit: bool, depth: int) -> int:
+    while True:
+        tag, length, value = _element(data, place, explicit)
+        if tag == _ITEM_END:
+            return value
+        place = _end(data, tag, length, value, explicit, depth + 1)

@@ -1,0 +1,156 @@
+"""Imaging: how soon a picture is there, how fast it changes, and what a folder costs to list.
+
+Each peer does the same work in the same run: pydicom, PyAV and Pillow as they are usually used.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+from tests.bench.common import Measurement, fresh_home
+
+from vlmtool_core.media import Window, open_media, scan
+from vlmtool_core.media.thumbnails import thumbnail
+from vlmtool_core.media.voi import render_window
+
+SLICES = 300
+LISTED = int(os.environ.get("BENCH_SLICES", "3000"))
+PHOTOS = 12
+VIDEO_FRAMES = 600
+
+
+def bench() -> Iterator[Measurement]:
+    with fresh_home(), tempfile.TemporaryDirectory(prefix="vlmtool-bench-") as name:
+        folder = Path(name)
+        yield from _series(folder)
+        yield from _windowing()
+        yield from _listing(folder)
+        yield from _video(folder)
+        yield from _photos(folder)
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _write_series(folder: Path, count: int, side: int) -> None:
+    """Slices of noise with the header of a real CT, in an order that is not that of positions."""
+    folder.mkdir()
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.SeriesInstanceUID = generate_uid()
+    dataset.Rows = dataset.Columns = side
+    noise = np.random.default_rng(0).integers(-1000, 2000, (side + 64, side), np.int16)
+    for number, place in enumerate(np.random.default_rng(1).permutation(count)):
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        dataset.ImagePositionPatient = [0, 0, float(place)]
+        dataset.InstanceNumber = number + 1
+        dataset.PixelData = noise[number % 64 : number % 64 + side].tobytes()
+        dataset.save_as(folder / f"slice{number:05d}.dcm")
+
+
+def _series(folder: Path) -> Iterator[Measurement]:
+    _write_series(folder / "ct", SLICES, 512)
+    (item,) = scan([folder / "ct"])
+
+    def first() -> None:
+        with open_media(item.path, item.files) as source:
+            source.frame(SLICES // 2)
+
+    first()  # imports and the disk's cache
+    seconds = statistics.median(timed(first) for _ in range(5))
+    yield Measurement(f"first picture of {SLICES} slices of 512²", 1000 * seconds, "ms", 250)
+    with open_media(item.path, item.files) as source:
+        whole = timed(lambda: [source.frame(n) for n in range(SLICES)])
+    yield Measurement("stepping through them", SLICES / whole, "frames/s", 60, at_least=True)
+
+
+def _windowing() -> Iterator[Measurement]:
+    generator = np.random.default_rng(0)
+    window = Window(30000, 20000)
+    for side, most_ms in ((512, 3), (2048, 16)):
+        values = np.ma.MaskedArray(generator.integers(0, 65535, (side, side)).astype(np.float32))
+        redraw = functools.partial(render_window, values, window)
+        redraw()
+        seconds = statistics.median(timed(redraw) for _ in range(20))
+        yield Measurement(f"another window on {side}²", 1000 * seconds, "ms", most_ms)
+
+
+def _listing(folder: Path) -> Iterator[Measurement]:
+    _write_series(folder / "many", LISTED, 64)
+    files = sorted((folder / "many").iterdir())
+
+    def naive() -> None:
+        headers = [pydicom.dcmread(file) for file in files]
+        headers.sort(key=lambda header: float(header.ImagePositionPatient[2]))
+
+    peer = timed(naive)
+    ours = timed(lambda: list(scan([folder / "many"])))
+    yield Measurement(f"listing {LISTED} slices", ours, "s", 10)
+    yield Measurement("times pydicom, one after the other", peer / ours, "x", 2, at_least=True)
+
+
+def _video(folder: Path) -> Iterator[Measurement]:
+    import av
+
+    path = folder / "clip.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    picture = Image.fromarray(noise).resize((1280, 720), Image.Resampling.BICUBIC)
+    pixels = np.asarray(picture)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("h264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number in range(VIDEO_FRAMES):
+            moved = np.roll(pixels, 3 * number, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    def peer() -> None:
+        with av.open(str(path)) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            for _ in container.decode(video=0):
+                pass
+
+    def ours() -> None:
+        with open_media(path) as source:
+            for _ in source.luma():
+                pass
+
+    ours()
+    raw, scanned = (min(timed(work) for _ in range(3)) for work in (peer, ours))
+    yield Measurement("luma of 720p video", VIDEO_FRAMES / scanned, "frames/s")
+    yield Measurement("times raw PyAV", raw / scanned, "x", 0.9, at_least=True)
+
+
+def _photos(folder: Path) -> Iterator[Measurement]:
+    noise = np.random.default_rng(0).integers(0, 255, (375, 500, 3), np.uint8)
+    photo = Image.fromarray(noise).resize((4000, 3000), Image.Resampling.BICUBIC)
+    paths = [folder / f"photo{number}.jpg" for number in range(PHOTOS)]
+    for path in paths:
+        photo.save(path, quality=90)
+
+    def peer() -> None:
+        for path in paths:
+            with Image.open(path) as image:
+                image.convert("RGB").resize((256, 192), Image.Resampling.BICUBIC)
+
+    def ours() -> None:
+        for number, path in enumerate(paths):
+            thumbnail(path, (), f"{number:064x}")
+
+    plain, small = timed(peer), timed(ours)
+    yield Measurement("thumbnails of 12 MP photos", PHOTOS / small, "pictures/s")
+    yield Measurement("times Pillow's open and resize", plain / small, "x", 3, at_least=True)
