@@ -17,7 +17,7 @@ from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
 from vlmtool_core.media.images import ImageSource
-from vlmtool_core.records import ErrorInfo, Frame, ItemRef
+from vlmtool_core.records import ErrorInfo, Frame, ItemRef, MediaKind
 
 MOST_BYTES_AHEAD = 512 * 1024 * 1024
 MOST_ITEMS_AHEAD = 64
@@ -49,14 +49,25 @@ class Opened:
     planned: int
 
 
+class KnownFrame(Protocol):
+    """What is told of a frame that need not be decoded, since the model's part is done."""
+
+    @property
+    def time_s(self) -> float | None: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A frame, or the reason why there is none."""
+    """A frame, what is known of it instead, or the reason why there is neither."""
 
     item: ItemRef
     index: int
     frame: Frame | None = None
     error: ErrorInfo | None = None
+    known: KnownFrame | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -77,6 +88,10 @@ class Wanted(Protocol):
 
     def decode_side(self) -> int:
         """Longer side in pixels that is enough, where there is no `image_input`."""
+        ...
+
+    def known(self, sha256: str, frame: int) -> KnownFrame | None:
+        """What is known of a frame of this content, which then is not decoded."""
         ...
 
     def image_input(self) -> ImageInput | None:
@@ -100,6 +115,10 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, wanted: Wanted) -> Ite
     item = job.item
     try:
         item = replace(item, sha256=hash_of(item))
+        known = _without_opening(item, job, spec, wanted)
+        if known is not None:
+            yield from (Opened(item, 1), known)
+            return
         with open_media(item.path, item.files) as source:
             yield from _frames(item, source, job, spec, wanted)
     except Exception as error:
@@ -109,6 +128,15 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, wanted: Wanted) -> Ite
             yield Decoded(item, first, error=ErrorInfo.from_exception(error))
 
 
+def _without_opening(item: ItemRef, job: Job, spec: RunSpec, wanted: Wanted) -> Decoded | None:
+    """The one frame of a picture whose embedding is cached: its file is left alone."""
+    alone = item.kind is MediaKind.IMAGE and spec.frames != "all" and job.only in (None, {0})
+    if not alone or 0 in job.done:
+        return None
+    known = wanted.known(item.sha256, 0)
+    return None if known is None else Decoded(item, 0, known=known)
+
+
 def _frames(
     item: ItemRef, source: MediaSource, job: Job, spec: RunSpec, wanted: Wanted
 ) -> Iterator[Event]:
@@ -116,7 +144,11 @@ def _frames(
     missing = [index for index in chosen if index not in job.done]
     yield Opened(item, len(missing))
     for index in missing:
-        yield _one(item, source, index, wanted)
+        known = wanted.known(item.sha256, index)
+        if known is not None:
+            yield Decoded(item, index, known=known)
+        else:
+            yield _one(item, source, index, wanted)
 
 
 def _one(item: ItemRef, source: MediaSource, index: int, wanted: Wanted) -> Decoded:

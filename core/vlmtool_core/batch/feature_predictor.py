@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmtool_core.batch.decode import Decoded
-from vlmtool_core.batch.features import FeatureCache, Key
+from vlmtool_core.batch.features import FeatureCache, Kept, Key, Known
 from vlmtool_core.batch.predict import Predictor, checked
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import StorageError
@@ -18,8 +18,6 @@ from vlmtool_core.records import Outcome, Task
 
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
-
-Kept = tuple[Key, Outcome]  # an embedding with its provenance, and what it is of
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +32,8 @@ def predictor_for(engine: Engine, spec: RunSpec, *, batch_size: int) -> Predicto
     """
     if spec.task is Task.EMBED or (spec.task is Task.CLASSIFY and spec.head is not None):
         return FeaturePredictor(engine, spec, batch_size=batch_size)
+    if spec.task is Task.CLASSIFY and spec.labels and spec.model and engine.rescores(spec.model):
+        return LabelPredictor(engine, spec, batch_size=batch_size)
     return Predictor(engine, spec, batch_size=batch_size)
 
 
@@ -54,6 +54,7 @@ class FeaturePredictor(Predictor):
         self._fingerprint = self._embed.identity().fingerprint
         self._sink: Callable[[Iterable[Kept]], None] = self.keep
         self._reads = True
+        self._found: dict[Key, Known] = {}
 
     def send_to(self, sink: Callable[[Iterable[Kept]], None], *, read: bool) -> None:
         """In a worker: give new embeddings to `sink`, and never write to the cache.
@@ -65,7 +66,7 @@ class FeaturePredictor(Predictor):
     def keep(self, entries: Iterable[Kept]) -> None:
         """Write embeddings to the cache of this machine; what fails is only logged."""
         rows = list(entries)
-        vectors = [outcome.embedding for _, outcome in rows if outcome.embedding is not None]
+        vectors = [row.outcome.embedding for row in rows if row.outcome.embedding is not None]
         if not vectors:
             return
         try:
@@ -74,10 +75,25 @@ class FeaturePredictor(Predictor):
         except (StorageError, sqlite3.Error) as error:
             log.warning("features are not kept: %s", error)
 
+    def look_up(self, contents: Iterable[str]) -> None:
+        if not self._reads:
+            return
+        try:
+            with self._cache() as cache:
+                self._found = cache.known(sha256 for sha256 in contents if sha256)
+        except (StorageError, sqlite3.Error) as error:
+            log.warning("the feature cache is not used: %s", error)
+
+    def known(self, sha256: str, frame: int) -> Known | None:
+        return self._found.get((sha256, frame))
+
     def outcomes(self, decoded: Sequence[Decoded]) -> list[Outcome]:
+        return self._answers(self._embedded(decoded))
+
+    def _answers(self, embedded: list[Outcome]) -> list[Outcome]:
+        """What the run asks, of embeddings and of failures to make one."""
         from vlmtool_core.engine.results import cut_scores
 
-        embedded = self._embedded(decoded)
         if self._head is None:
             return embedded
         threshold = self._spec.threshold
@@ -92,16 +108,20 @@ class FeaturePredictor(Predictor):
         return [next(results) if outcome is None else outcome for outcome in known]
 
     def _known(self, decoded: Sequence[Decoded]) -> list[Outcome | None]:
-        if not self._reads:
-            return [None] * len(decoded)
+        """The outcomes that the cache holds, None for the others."""
+        none: list[Outcome | None] = [None] * len(decoded)
+        unsure = [d.item.sha256 for d in decoded if d.frame is not None]
+        if not self._reads or not (unsure or any(d.known for d in decoded)):
+            return none
         try:
             with self._cache() as cache:
-                return [
-                    None if item.frame is None else cache.outcome(_key(item)) for item in decoded
-                ]
+                found = {**cache.known(unsure), **self._found}
+                places = [found.get(_key(d)) if d.error is None else None for d in decoded]
+                outcomes = iter(cache.outcomes([place for place in places if place is not None]))
+                return [None if place is None else next(outcomes) for place in places]
         except (StorageError, sqlite3.Error) as error:
             log.warning("the feature cache is not used: %s", error)
-            return [None] * len(decoded)
+            return none
 
     def _cache(self) -> FeatureCache:
         # Opened for each batch: it belongs to the thread that uses it.
@@ -113,11 +133,33 @@ class FeaturePredictor(Predictor):
         return self._engine.embedding_size(self._model)
 
 
+class LabelPredictor(FeaturePredictor):
+    """Scores labels by embeddings: a run with other labels costs neither decoding nor the model."""
+
+    def _answers(self, embedded: list[Outcome]) -> list[Outcome]:
+        vectors = [o.embedding for o in embedded if o.embedding is not None]
+        if not vectors:
+            return embedded
+        spec = self._spec
+        scored = iter(
+            self._engine.classify_embedded(
+                np.stack(vectors),
+                spec.labels,
+                model=spec.model or "",
+                exclusive=spec.exclusive,
+                threshold=spec.threshold,
+            )
+        )
+        return [o if o.embedding is None else checked(next(scored)) for o in embedded]
+
+
 def _worth_keeping(decoded: Sequence[Decoded], made: Sequence[Outcome]) -> list[Kept]:
     return [
-        (_key(item), outcome)
+        Kept(_key(item), outcome, item.frame.time_s, item.frame.size)
         for item, outcome in zip(decoded, made, strict=True)
-        if outcome.embedding is not None and np.isfinite(outcome.embedding).all()
+        if item.frame is not None
+        and outcome.embedding is not None
+        and np.isfinite(outcome.embedding).all()
     ]
 
 

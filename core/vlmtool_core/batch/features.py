@@ -7,14 +7,15 @@ flushed before the index names them, so a kill leaves at most unnamed bytes at t
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.sqlite_file import open_cache
 from vlmtool_core.errors import MediaNotFoundError, StorageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_progress
-from vlmtool_core.records import ErrorInfo, ItemRef, Outcome, OutcomeStatus, Task
+from vlmtool_core.records import ErrorInfo, ItemRef, Json, Outcome, OutcomeStatus, Task
 from vlmtool_core.settings import load_settings
 
 if TYPE_CHECKING:
@@ -41,10 +42,28 @@ CREATE TABLE IF NOT EXISTS place (
 CREATE TABLE IF NOT EXISTS provenance (
   sha256 TEXT NOT NULL, frame INTEGER NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (sha256, frame)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS seen (
+  sha256 TEXT NOT NULL, frame INTEGER NOT NULL, time_s REAL, width INTEGER, height INTEGER,
+  PRIMARY KEY (sha256, frame)
 ) WITHOUT ROWID
 """
+_CHUNK = 900
 
 Key = tuple[str, int]
+
+
+class Kept(NamedTuple):
+    """An embedding with its provenance, and what it is of.
+
+    size : (width, height) of the oriented source
+    """
+
+    key: Key
+    outcome: Outcome
+    time_s: float | None = None
+    size: tuple[int, int] | None = None
+
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +91,22 @@ class Features:
     def item_ids(self) -> tuple[int | None, ...]:
         """The project's row of each item, None on a bare folder."""
         return tuple(item.item_id for item in self.items)
+
+
+class Known(NamedTuple):
+    """A frame that is in the cache: where, and what is told with its outcome."""
+
+    row: int
+    provenance: Mapping[str, Json]
+    time_s: float | None
+    size: tuple[int, int]
+
+
+@functools.lru_cache(maxsize=256)
+def _provenance(text: str) -> Mapping[str, Json]:
+    # Thousands of rows share a few texts.
+    provenance: Mapping[str, Json] = json.loads(text)
+    return provenance
 
 
 class FeatureCache:
@@ -102,37 +137,64 @@ class FeatureCache:
         query = "SELECT sha256, frame, row FROM place"
         return {(sha256, frame): row for sha256, frame, row in self._database.execute(query)}
 
-    def outcome(self, key: Key) -> Outcome | None:
-        """What the model gave for one frame, None when it is not known in full."""
+    def known(self, contents: Iterable[str]) -> dict[Key, Known]:
+        """All frames of these contents whose outcome is known in full."""
         query = (
-            "SELECT row, value FROM place JOIN provenance USING (sha256, frame)"
-            " WHERE sha256 = ? AND frame = ?"
+            "SELECT sha256, frame, row, value, time_s, width, height FROM place"
+            " JOIN provenance USING (sha256, frame) JOIN seen USING (sha256, frame)"
+            " WHERE sha256 IN ({})"
         )
-        found = self._database.execute(query, key).fetchone()
-        if found is None:
-            return None
-        row, provenance = found
-        vector = self.read([row])[0]
-        return Outcome(OutcomeStatus.OK, embedding=vector, provenance=json.loads(provenance))
+        wanted = list(dict.fromkeys(contents))
+        found: dict[Key, Known] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            part = wanted[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            for sha256, frame, row, value, time_s, width, height in self._database.execute(
+                query.format(marks), part
+            ):
+                provenance = _provenance(value)
+                found[sha256, frame] = Known(row, provenance, time_s, (width, height))
+        return found
 
-    def add_outcomes(self, entries: Sequence[tuple[Key, Outcome]]) -> dict[Key, int]:
+    def rows_of(self, contents: Sequence[str]) -> np.ndarray:
+        """int64 (n,): the row of the first frame of each content, -1 where it is not cached."""
+        query = "SELECT sha256, row FROM place WHERE frame = 0"
+        rows: dict[str, int] = dict(self._database.execute(query).fetchall())
+        return np.fromiter((rows.get(c, -1) for c in contents), np.int64, len(contents))
+
+    def outcomes(self, known: Sequence[Known]) -> list[Outcome]:
+        """What the model gave for these frames."""
+        vectors = self.read([one.row for one in known])
+        return [
+            Outcome(OutcomeStatus.OK, embedding=vector, provenance=one.provenance)
+            for vector, one in zip(vectors, known, strict=True)
+        ]
+
+    def add_outcomes(self, entries: Sequence[Kept]) -> dict[Key, int]:
         """Keep the embeddings of these outcomes with their provenance; returns row numbers.
 
         Raises
         ------
         StorageError : the disk is full or read-only.
         """
-        vectors = [(key, o.embedding) for key, o in entries if o.embedding is not None]
-        rows = self.add(vectors) if vectors else {}
+        vectors = [(kept.key, kept.outcome.embedding) for kept in entries]
+        rows = self.add([(key, vector) for key, vector in vectors if vector is not None])
+        made = [kept for kept in entries if kept.key in rows]
+        self._database.execute("BEGIN IMMEDIATE")
         self._database.executemany(
             "INSERT OR REPLACE INTO provenance VALUES (?, ?, ?)",
-            [(*key, json.dumps(dict(o.provenance))) for key, o in entries if key in rows],
+            [(*kept.key, json.dumps(dict(kept.outcome.provenance))) for kept in made],
         )
+        self._database.executemany(
+            "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)",
+            [(*kept.key, kept.time_s, *kept.size) for kept in made if kept.size is not None],
+        )
+        self._database.execute("COMMIT")
         return rows
 
-    def read(self, rows: Sequence[int]) -> np.ndarray:
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """float32 (n, d): the vectors at these row numbers."""
-        if not rows:
+        if not len(rows):
             return np.empty((0, self._width), np.float32)
         count = self._file.stat().st_size // self._row_bytes
         mapped = np.memmap(self._file, np.dtype("<f4"), "r", shape=(count, self._width))
@@ -145,6 +207,8 @@ class FeatureCache:
         ------
         StorageError : the disk is full or read-only.
         """
+        if not entries:
+            return {}
         self._database.execute("BEGIN IMMEDIATE")
         try:
             last = self._database.execute("SELECT max(row) FROM place").fetchone()[0]
@@ -268,12 +332,13 @@ class _Embedding:
         cancel.check()
 
     def _keep(self, batch: Batch) -> int:
-        entries: list[tuple[Key, Outcome]] = []
+        entries: list[Kept] = []
         failed = 0
         for answer in batch.answers:
             decoded, outcome = answer.decoded, answer.outcome
             if outcome.embedding is not None:
-                entries.append(((decoded.item.sha256, decoded.index), outcome))
+                key = (decoded.item.sha256, decoded.index)
+                entries.append(Kept(key, outcome, answer.time_s, answer.size))
             else:
                 failed += 1
                 error = outcome.error or ErrorInfo("inference", "the model gave no embedding")

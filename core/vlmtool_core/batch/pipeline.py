@@ -155,7 +155,7 @@ class Pipeline:
             full = isinstance(event, Border) and bool(waiting or opened)
             if isinstance(event, Decoded):
                 waiting.append(event)
-                frames += event.frame is not None
+                frames += event.error is None
                 full = frames >= size or len(waiting) >= 4 * size
             if full:
                 self._put(_answer(waiting, opened, self._predictor))
@@ -176,7 +176,7 @@ def _answer(waiting: list[Decoded], opened: list[Opened], predictor: Predictor) 
 
 
 def _of_frame(decoded: Decoded, outcome: Outcome) -> Answer:
-    frame = decoded.frame
+    frame = decoded.frame or decoded.known
     if frame is None:
         return Answer(decoded, outcome)
     without_pixels = Decoded(decoded.item, decoded.index)

@@ -7,7 +7,7 @@ import gc
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,6 +80,13 @@ class Predictor:
     def decode_side(self) -> int:
         """Longer side in pixels at which the model wants its pictures; loads the model."""
         return self._wanted[0]
+
+    def known(self, sha256: str, frame: int) -> KnownFrame | None:  # noqa: ARG002
+        """What is known of a frame of this content; nothing, unless embeddings are all it takes."""
+        return None
+
+    def look_up(self, contents: Iterable[str]) -> None:
+        """Find what is known of the items with these hashes, before they are decoded."""
 
     def image_input(self) -> ImageInput | None:
         """How pictures become the network's input; loads the model."""

@@ -24,6 +24,7 @@ from vlmtool_core.engine.numerics import Numerics, with_numerics
 from vlmtool_core.engine.one_picture import OnePictureTasks, require_task
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.registry import family as family_named
+from vlmtool_core.engine.rescoring import Rescoring
 from vlmtool_core.engine.results import cut_scores
 from vlmtool_core.engine.text_space import unique_labels
 from vlmtool_core.errors import UsageError
@@ -50,7 +51,7 @@ DEFAULT_PACKS = {
 _DEFAULT_TOP = 5
 
 
-class Engine(OnePictureTasks):
+class Engine(OnePictureTasks, Rescoring):
     """The one way to run models. Calls from several threads are served one after the other.
 
     Parameters

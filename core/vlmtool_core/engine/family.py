@@ -74,6 +74,7 @@ class Family:
     frame is `Outcome.failed` for that frame only.
 
     parts : ids of the other packs whose weights also decide the outcome, by task
+    rescores : whether labels are scored from embeddings alone (`label_scores`)
     dtypes, backends : what it can compute in, and with
     model_types : `model_type`s of transformers whose folders belong to this family
     architectures : endings of the architecture's name that it must have, any when empty
@@ -86,6 +87,7 @@ class Family:
     architectures: ClassVar[tuple[str, ...]] = ()
     fallback: ClassVar[bool] = False
     parts: ClassVar[Mapping[Task, tuple[str, ...]]] = {}
+    rescores: ClassVar[bool] = False
     dtypes: ClassVar[tuple[str, ...]] = ("float32",)
     backends: ClassVar[tuple[str, ...]] = ("torch",)
 
@@ -229,6 +231,18 @@ class Family:
     def text_weights(self, labels: Sequence[Label]) -> np.ndarray:
         """float32 (k, d), rows L2-normalised: a linear classifier over `embed` made from texts."""
         raise self._not_served(Task.EMBED)
+
+    def label_scores(
+        self, embeddings: np.ndarray, labels: Sequence[Label], *, exclusive: bool
+    ) -> np.ndarray:
+        """float32 (n, k), as `classify` scores pictures whose `embed` is float32 (n, d)."""
+        raise self._not_served(Task.CLASSIFY)
+
+    def classify_embedded(
+        self, embeddings: np.ndarray, labels: Sequence[Label], *, exclusive: bool
+    ) -> list[Outcome]:
+        """`classify` of pictures whose `embed` is float32 (n, d), without the pictures."""
+        raise self._not_served(Task.CLASSIFY)
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, d), L2-normalised."""

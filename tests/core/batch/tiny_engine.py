@@ -64,6 +64,9 @@ class TinyEngine:
         self._begin(frames)
         return [_whole_frame(frame) for frame in frames]
 
+    def rescores(self, model: Any) -> bool:
+        return False
+
     def image_input(self, task: Any, model: Any = None) -> None:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from vlmtool_core.engine import Engine, ModelStore
 from vlmtool_core.records import Frame
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # Read when the tests are collected: each test gets a home of its own later.
 _HOME = os.environ.get("VLMTOOL_HOME") or Path(__file__).resolve().parents[3] / ".vlmtool-home"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from tiny_clip import save_tiny_clip
+from transformers import CLIPModel
 
 from vlmtool_core.engine import Engine, ModelStore, precision
 from vlmtool_core.engine.agreement import agreement_of, pictures
@@ -23,31 +24,7 @@ LABELS = [Label("cat"), Label("dog")]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny CLIP with a word tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    torch.manual_seed(3)
-    tower = {
-        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-        "intermediate_size": 64, "projection_dim": 24,
-    }  # fmt: skip
-    text = {**tower, "vocab_size": 40, "eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 0}
-    vision = {**tower, "image_size": 32, "patch_size": 8}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
-    path = tmp_path_factory.mktemp("packs") / "clip"
-    CLIPModel(config).eval().save_pretrained(path)
-    size = {"height": 32, "width": 32}
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=size).save_pretrained(path)
-    words = ["<pad>", "<s>", "</s>", "<unk>", "a", "photo", "of", "kind", "cat", "dog"]
-    vocabulary = {word: n for n, word in enumerate(words)}
-    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-        model_max_length=16,
-    ).save_pretrained(path)  # fmt: skip
-    return path
+    return save_tiny_clip(tmp_path_factory.mktemp("packs") / "clip")
 
 
 @pytest.fixture

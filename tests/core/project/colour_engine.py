@@ -36,6 +36,9 @@ class ColourEngine:
     def decode_side(self, task: Any, model: Any = None) -> int:
         return 640
 
+    def rescores(self, model: Any) -> bool:
+        return False
+
     def image_input(self, task: Any, model: Any = None) -> None:
         return None
 

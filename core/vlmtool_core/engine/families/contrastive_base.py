@@ -44,6 +44,7 @@ class ContrastiveFamily(TransformersFamily):
     """
 
     tasks = (Task.CLASSIFY, Task.EMBED)
+    rescores = True
     auto_class = "AutoModelForZeroShotImageClassification"
     made_while_decoding = (Task.CLASSIFY, Task.EMBED)
     templates: ClassVar[tuple[str, ...]] = TEMPLATES
@@ -72,12 +73,14 @@ class ContrastiveFamily(TransformersFamily):
             raise UsageError(
                 f"{self.pack.id} has no classes of its own", field="labels", remedy="Give labels."
             )
-        pictures = self._pictures(frames)
-        logits = self._logits(pictures, self._label_rows(labels))
-        if exclusive:
-            rows = softmax_by_set(logits.cpu().numpy(), labels)
-        else:
-            rows = self._independent(pictures, logits).cpu().numpy()
+        return self.classify_embedded(
+            self._pictures(frames).cpu().numpy(), labels, exclusive=exclusive
+        )
+
+    def classify_embedded(
+        self, embeddings: np.ndarray, labels: Sequence[Label], *, exclusive: bool
+    ) -> list[Outcome]:
+        rows = self.label_scores(embeddings, labels, exclusive=exclusive)
         names = [label.name for label in labels]
         provenance = {**self._provenance(), **self._cut_labels(labels)}
         return [ranked_outcome(names, row, provenance) for row in rows]
