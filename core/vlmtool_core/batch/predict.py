@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmtool_core.batch.decode import Decoded
+from vlmtool_core.batch.decode import Decoded, KnownFrame
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.turns import Rank, turns_of
 from vlmtool_core.engine.family import DECODE_SIDE
