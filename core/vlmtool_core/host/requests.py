@@ -13,6 +13,7 @@ from vlmtool_core.batch.turns import Rank
 from vlmtool_core.errors import CancelledError
 from vlmtool_core.host import log_file
 from vlmtool_core.host.call import Call, Handler
+from vlmtool_core.host.kept_project import KeptProject
 from vlmtool_core.host.lanes import Place
 from vlmtool_core.json_codec import (
     error_to_json,
@@ -94,6 +95,7 @@ class Requests:
     def __init__(self) -> None:
         self.loading: Signal[[str]] = Signal()
         self._engine: Engine | None = None
+        self._kept = KeptProject()
         self._lock = threading.Lock()
 
     def engine(self) -> Engine:
@@ -117,7 +119,7 @@ class Requests:
         item_id = integer(required(call.params, "item_id"), "item_id")
         frame = integer(call.params.get("frame", 0), "frame")
         rank = Rank.AHEAD if call.params.get("ahead") else Rank.LOOK
-        with _project(call) as project:
+        with self._kept.use(_root(call)) as project:
             found = predict_frame(project, spec, item_id, frame, engine=self.engine(), rank=rank)
         return {"predictions": [_prediction_to_json(p) for p in found]}
 
@@ -263,7 +265,11 @@ class Requests:
 def _project(call: Call) -> Project:
     from vlmtool_core.project import Project
 
-    return Project.open(Path(text(required(call.params, "project"), "project")))
+    return Project.open(_root(call))
+
+
+def _root(call: Call) -> Path:
+    return Path(text(required(call.params, "project"), "project"))
 
 
 def _region(value: Json, field: str) -> Region:

@@ -26,14 +26,21 @@ Build = Callable[..., Path]
 FRAME = Frame(np.full((24, 24, 3), 90, np.uint8))
 
 
-def save_model(folder: Path, *, width: int = 16, dtype: torch.dtype = torch.float32) -> Path:
+def save_model(
+    folder: Path,
+    *,
+    width: int = 16,
+    layers: int = 1,
+    side: int = 16,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
     torch.manual_seed(3)
     config = ViTConfig(
-        hidden_size=width, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        image_size=16, patch_size=8, num_labels=3,
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=2, intermediate_size=32,
+        image_size=side, patch_size=8, num_labels=3,
     )  # fmt: skip
     ViTForImageClassification(config).to(dtype).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(folder)
+    ViTImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     return folder
 
 

@@ -165,6 +165,40 @@ def test_a_crash_is_in_the_log_without_the_last_words() -> None:
     assert "last words" not in line
 
 
+def test_ten_thousand_requests_leave_nothing_behind(client: HostClient) -> None:
+    answers = Answers(client)
+    own, host = psutil.Process(), psutil.Process(client.pid)
+
+    def measure() -> tuple[int, int, int, int, int, int]:
+        return (
+            host.memory_info().rss, host.num_fds(), host.num_threads(),
+            own.memory_info().rss, own.num_fds(), own.num_threads(),
+        )  # fmt: skip
+
+    def rounds(count: int) -> None:
+        for number in range(count):
+            answers.send("say", {"word": "x" * 500}, topic=f"topic {number % 7}")
+            answers.send("tell", {"pieces": ["a", "b"] * 5})
+            answers.send("echo", {"number": number})
+            answers.send("fail")
+            client.cancel(answers.send("say", {"word": number}))
+            for _ in range(5):
+                answers.next()
+            answers.progress.clear()
+
+    rounds(200)
+    before = measure()
+    rounds(2000)
+    after = measure()
+    assert after[0] - before[0] < 6_000_000
+    assert after[3] - before[3] < 6_000_000
+    assert after[1:3] == before[1:3]
+    assert after[4:] == before[4:]
+    answers.ask("ping")
+    assert client._host is not None
+    assert not client._host.pending
+
+
 # The watch alone, with a clock of the test's own -------------------------------------------------
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,19 +99,6 @@ def test_add_run_and_predict(host: Host, project: str, tmp_path: Path) -> None:
     report = host.ask("run", project=project, spec=READ, item_ids=ids[1:4])
     assert (report["ok"], report["skipped"], report["run_id"]) == (3, 1, prediction["run_id"])
     assert host.progress[-1]["done"] == 2
-
-
-@pytest.mark.slow
-def test_kill_in_a_run_costs_only_that_run(host: Host, project: str) -> None:
-    host.send("run", project=project, spec=READ)
-    assert host.moved.wait(200)
-    os.kill(host.client.pid or 0, signal.SIGKILL)
-    state, error = host.next()
-    assert state == "error"
-    assert "SIGKILL" in error.message
-    report = host.ask("run", project=project, spec=READ)
-    assert (report["ok"], report["skipped"] > 0) == (6, True)
-    assert host.ask("ping")["pid"] == host.client.pid
 
 
 def test_cancel_keeps_what_is_done(host: Host, project: str) -> None:
