@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 import torch
 
@@ -24,8 +25,8 @@ from vlmtool_core.records import Box, Frame, Json, Label, Outcome, Task
 
 # What one forward on a CPU may hold, in pixels: larger batches are not faster there, only larger.
 _PIXELS_AT_ONCE = 2_000_000
-# A strip that the processor would make 0 pixels thin is thickened to this part of its length.
-_THINNEST = 1 / 8
+# What is looked at of a strip that a processor would make 0 pixels thin.
+_LONGEST_STRIP = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +183,20 @@ class Detector(TransformersFamily):
 
 
 def thickened(pixels: np.ndarray) -> np.ndarray:
-    """A strip with its rows or columns repeated until it is an eighth as thick as it is long."""
-    least = math.ceil(max(pixels.shape[:2]) * _THINNEST)
-    height, width = (max(side, least) for side in pixels.shape[:2])
+    """A strip as a picture an eighth as thick as it is long, at most 2048 pixels long.
+
+    It is stretched, so boxes as parts of its width and height are those of the strip.
+    """
+    height, width = pixels.shape[:2]
+    longer = min(max(height, width), _LONGEST_STRIP)
+    shown = cv2.resize(
+        pixels, (min(width, longer), min(height, longer)), interpolation=cv2.INTER_AREA
+    )
     rows, columns = (
         np.arange(new) * old // new
-        for new, old in zip((height, width), pixels.shape[:2], strict=True)
+        for old, new in ((side, max(side, math.ceil(longer / 8))) for side in shown.shape[:2])
     )
-    return pixels[rows][:, columns]
+    return np.asarray(shown[rows][:, columns])
 
 
 def source_boxes(found: Found, names: Sequence[str], frame: Frame) -> list[Box]:

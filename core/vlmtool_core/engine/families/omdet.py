@@ -79,7 +79,10 @@ class OmDetTurbo(Detector):
             )
         best = [torch.cat(some, dim=1) for some in zip(*parts, strict=True)]
         most = model.config.num_queries
-        return [_chosen(*one, most, options["limit"]) for one in zip(*best, strict=True)]
+        return [
+            _chosen(boxes, scores, numbers, most, options["limit"])
+            for boxes, scores, numbers in zip(*best, strict=True)
+        ]
 
     def _class_features(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, d) of the texts; each is encoded once and remembered."""
