@@ -144,6 +144,7 @@ def test_wrong_enhance_calls(arguments, code, message, home, picture, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(home, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -172,3 +173,16 @@ def test_help_names_the_exit_codes():
     for name in ("segment", "enhance"):
         text = CliRunner().invoke(group, [name, "--help"]).output
         assert "Exit codes" in text
+
+
+def test_families_are_listed_with_what_they_take(capsys):
+    code, out, _ = run(capsys, "models", "families", "--json")
+    assert code == 0
+    families = {entry["family"]: entry for entry in json.loads(out)}
+    assert families["siglip"]["model_types"] == ["siglip", "siglip2"]
+    assert families["sam2"]["tasks"] == ["segment"]
+    assert {"clahe", "denoise", "swin2sr"} <= families.keys()
+    assert all(entry["what"] and entry["tasks"] for entry in families.values())
+    code, out, _ = run(capsys, "models", "families", "--task", "segment")
+    lines = out.splitlines()
+    assert [line.split("\t")[0] for line in lines[2:]] == ["sam", "sam-hq", "sam2"]

@@ -8,6 +8,7 @@ import click
 
 from vlmtool_core.cli.bundles import export_packs, import_packs, keygen
 from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_stderr
+from vlmtool_core.cli.families import list_families
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.model_versions import history, rollback, use
 from vlmtool_core.cli.recommend import recommend_packs
@@ -27,6 +28,7 @@ for _command in (
     rollback,
     history,
     recommend_packs,
+    list_families,
     export_packs,
     import_packs,
     keygen,

@@ -65,6 +65,11 @@ def family(name: str) -> type[Family]:
     return found
 
 
+def all_families() -> list[type[Family]]:
+    """Every family, by name; imports the libraries of all of them, which takes seconds."""
+    return sorted(_discover().values(), key=lambda found: found.name)
+
+
 def family_of_folder(folder: ModelFolder) -> type[Family] | None:
     """The family that serves a folder in the layout of transformers, or None."""
     found = [candidate for candidate in _discover().values() if candidate.serves(folder)]
