@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers.image_processing_backends import TorchvisionBackend
 
+from vlmtool_core.engine.families.completeness import require_complete
 from vlmtool_core.engine.families.usual_steps import UsualSteps
 from vlmtool_core.engine.family import DECODE_SIDE, Family, Surroundings
 from vlmtool_core.engine.image_input import ImageInput
@@ -43,14 +44,27 @@ class TransformersFamily(Family):
         self._model = model.eval().to(self.device)
 
     def _load(self, class_name: str, **options: Any) -> Any:
-        """What `class_name` of transformers makes of the pack's folder."""
+        """What `class_name` of transformers makes of the pack's folder.
+
+        Raises
+        ------
+        PackError : a model whose checkpoint lacks weights.
+        """
         import transformers
 
         loader: Any = getattr(transformers, class_name)
+        has_weights = "use_safetensors" in options
+        if has_weights:
+            options["output_loading_info"] = True
         with quiet_transformers():
-            return loader.from_pretrained(
+            loaded = loader.from_pretrained(
                 self.pack.location, local_files_only=True, trust_remote_code=False, **options
             )
+        if not has_weights:
+            return loaded
+        model, report = loaded
+        require_complete(model, report["missing_keys"], self.pack)
+        return model
 
     def _pixels(self, frames: Sequence[Frame]) -> torch.Tensor:
         """(n, 3, h, w) on the device in the model's dtype, by the model's own image processor."""

@@ -9,10 +9,12 @@ import pytest
 import tiny_writers
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from vlmtool_core.engine.families.writing import centre
 from vlmtool_core.engine.model_folder import ModelFolder, read_model_folder
 from vlmtool_core.engine.registry import family_of_folder
+from vlmtool_core.errors import PackError
 from vlmtool_core.media import open_media
 from vlmtool_core.records import Frame, Outcome, Task
 
@@ -69,6 +71,26 @@ def test_a_head_that_writes_nothing_is_not_taken_for_a_captioner():
     for name in ("BlipForImageTextRetrieval", "BlipModel"):
         found = family_of_folder(ModelFolder({"model_type": "blip", "architectures": [name]}))
         assert found is None or found.name != "blip"
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(engine_of, tmp_path, odd_pictures):
+    """transformers would fill them with random numbers, and the model would answer with noise."""
+    folder = tiny_writers.florence2(tmp_path / "florence")
+    weights = load_file(folder / "model.safetensors")
+    other = {name.replace("model.vision_tower", "vision"): w for name, w in weights.items()}
+    save_file(other, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(PackError, match=r"lacks .* such as model\.vision_tower") as caught:
+        engine_of(folder).caption(odd_pictures[:1], model="florence")
+    assert "layout of transformers" in caught.value.remedy
+
+
+def test_a_checkpoint_without_an_unused_pooler_is_taken(engine_of, tmp_path):
+    folder = tiny_writers.trocr(tmp_path / "trocr")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: w for name, w in weights.items() if "pooler" not in name}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    assert engine_of(folder).family("trocr").tasks == (Task.READ,)
 
 
 def test_a_rotated_photo_is_seen_upright(folder, engine_of, tmp_path):
