@@ -175,7 +175,7 @@ def _dispatch(
     if spec.task is Task.CAPTION:
         return engine.caption(frames, prompt=spec.prompt, model=spec.model)
     if spec.task is Task.ASK:
-        return engine.ask(frames, spec.question or "", model=spec.model)
+        return engine.ask(frames, spec.question or "", model=spec.model, answer=spec.answer)
     if spec.task is Task.READ:
         return engine.read(frames, prompt=spec.prompt, model=spec.model)
     return engine.embed(frames, model=spec.model)

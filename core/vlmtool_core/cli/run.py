@@ -20,7 +20,8 @@ from vlmtool_core.cli.run_output import (
     note_report,
     note_unused_prompt,
 )
-from vlmtool_core.cli.run_prompts import prompt_and_question
+from vlmtool_core.cli.run_prompts import FORMS_OF_ANSWERS, prompt_and_question
+from vlmtool_core.engine.answers import answer_shape
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback
 from vlmtool_core.records import RUN_TASKS, ItemRef, LabelSet, ResultRow, Task
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
     from vlmtool_core.project import Project
 
-PROJECT_FILE = "project.sqlite"
+PROJECT_FILES = ("project.sqlite", "project.toml")
 SOME_FAILED = 1
 
 
@@ -74,6 +75,7 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Exactly one label holds for a picture, or any number of them.",
     ),
     click.option("--question", help="What to ask of each picture (task ask)."),
+    click.option("--answer", metavar="FORM", help=FORMS_OF_ANSWERS),
     click.option(
         "--prompt",
         metavar="TEXT|NAME",
@@ -174,7 +176,7 @@ def run(
 
 
 def _project_at(path: Path) -> Project | None:
-    if not (path / PROJECT_FILE).is_file():
+    if not any((path / name).is_file() for name in PROJECT_FILES):
         return None
     from vlmtool_core.project import Project
 
@@ -198,6 +200,7 @@ def _spec(values: dict[str, Any], project: Project | None) -> RunSpec:
         exclusive=exclusive,
         question=question,
         prompt=prompt,
+        answer=None if values["answer"] is None else answer_shape(values["answer"]),
         threshold=values["threshold"],
         frames=values["frames"],
         sample_s=values["sample_s"],

@@ -6,6 +6,12 @@ from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Task
 
 
+FORMS_OF_ANSWERS = (
+    'The form that answers must have (task ask): yes/no, "one of: a|b|c", or the path of a '
+    "JSON schema (schema.json)."
+)
+
+
 def prompt_and_question(
     task: Task, prompt: str | None, question: str | None
 ) -> tuple[str | None, str | None]:

@@ -261,13 +261,18 @@ def bounded(schema: Mapping[str, Json]) -> dict[str, Json]:
 def most_characters(schema: Mapping[str, Json]) -> int:
     """No value that fits is longer as JSON."""
     if "enum" in schema:
-        return max(len(json.dumps(one)) for one in schema["enum"])
+        return max(_longest(one) for one in schema["enum"])
     kind = schema["type"]
     if kind == "object":
         parts = schema["properties"].items()
-        return 2 + sum(len(json.dumps(n)) + 4 + most_characters(part) for n, part in parts)
+        return 2 + sum(_longest(name) + 4 + most_characters(part) for name, part in parts)
     if kind == "array":
         return 2 + schema.get("maxItems", MOST_ITEMS) * (most_characters(schema["items"]) + 2)
     if kind == "string":
         return 2 + 6 * int(schema.get("maxLength", MOST_LENGTH))
     return 5 if kind == "boolean" else 12 + (0 if kind == "integer" else 1 + decimals(schema))
+
+
+def _longest(value: Json) -> int:
+    """Characters of a scalar where each may be written as an escape."""
+    return 2 + 6 * len(value) if isinstance(value, str) else len(json.dumps(value))

@@ -15,6 +15,7 @@ from vlmtool_core.host import log_file
 from vlmtool_core.host.call import Call, Handler
 from vlmtool_core.host.kept_project import KeptProject
 from vlmtool_core.host.lanes import Place
+from vlmtool_core.host.pack_requests import PackRequests
 from vlmtool_core.json_codec import (
     error_to_json,
     integer,
@@ -46,6 +47,11 @@ _PLACES = {
     # Neither needs a model: files are read and packs are brought while a run goes on.
     "add": Place("files", 0),
     "pull": Place("files", 1),
+    "verify_packs": Place("files", 1),
+    "remove_packs": Place("files", 1),
+    "export_packs": Place("files", 1),
+    "import_packs": Place("files", 1),
+    "catalogue": Place("facts"),
 }
 _AHEAD = Place("look", 1, abandoned=True)
 
@@ -61,6 +67,7 @@ def handlers(requests: Requests) -> dict[str, Handler]:
     """The handlers of this process, which share one engine; inference in them can be stopped."""
     named: dict[str, Handler] = {
         "predict": requests.predict,
+        "chat": requests.chat,
         "load": requests.load,
         "unload": requests.unload,
         "loaded": requests.loaded,
@@ -71,7 +78,7 @@ def handlers(requests: Requests) -> dict[str, Handler]:
         "workflow": requests.workflow,
         "add": requests.add,
         "models": requests.models,
-        "pull": requests.pull,
+        **PackRequests(lambda: requests.engine().store).handlers(),
     }
     return {kind: _stoppable(handler) for kind, handler in named.items()}
 
@@ -151,6 +158,12 @@ class Requests:
         count = integer(call.params.get("lines", log_file.LAST_LINES), "lines")
         path = str(log_file.engine_log())
         return {"path": path, "lines": log_file.last_lines(max(0, count))}
+
+    def chat(self, call: Call) -> Json:
+        """{model?, turns, answer?, max_tokens?} -> the outcome; pieces of it come as `text`."""
+        from vlmtool_core.host.chat import chat
+
+        return chat(call, self.engine())
 
     def run(self, call: Call) -> Json:
         """{project, spec, item_ids?, resume?, retry_failed?, limit?} -> the run's report."""
@@ -254,12 +267,6 @@ class Requests:
         ]
         device = dataclasses.asdict(describe_device(load_settings().device))
         return {"packs": packs, "device": device}
-
-    def pull(self, call: Call) -> Json:
-        """{ids} -> {installed: [...]}; `starter` stands for all starter packs."""
-        ids = sequence(required(call.params, "ids"), "ids", text)
-        packs = self.engine().store.pull(ids, call.progress, call.cancel)
-        return {"installed": [{"id": pack.id, "version": pack.version} for pack in packs]}
 
 
 def _project(call: Call) -> Project:
