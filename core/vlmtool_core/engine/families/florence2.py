@@ -169,13 +169,13 @@ class Florence2(WritingFamily):
     ) -> Iterator[tuple[Sequence[tuple[int, int]], list[str], Sequence[bool]]]:
         """Answers for pairs of a frame and a phrase, a few at once; the picture, which costs most,
         is encoded once and not once for each phrase."""
-        prompts = [tasks.FIND.token + phrase for phrase in phrases]
         pixels = self._inputs(frames)["pixel_values"]
         pictures = self._model.get_image_features(pixels).pooler_output
-        texts = [self._inputs([BLANK], [prompt])["input_ids"][0] for prompt in prompts]
         for start in range(0, len(pairs), _AT_ONCE):
             part = pairs[start : start + _AT_ONCE]
-            inputs = self._encoded(pictures[[f for f, _ in part]], [texts[k] for _, k in part])
+            prompts = [tasks.FIND.token + phrases[k] for _, k in part]
+            texts = [self._inputs([BLANK], [prompt])["input_ids"][0] for prompt in prompts]
+            inputs = self._encoded(pictures[[f for f, _ in part]], texts)
             written = self._write(inputs, 1, most=self._most(tasks.FIND))
             yield part, self._raw(written), written.finished
 

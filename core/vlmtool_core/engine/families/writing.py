@@ -51,7 +51,8 @@ class WritingFamily(TransformersFamily):
         names = read_model_folder(pack.location).architectures
         self.auto_class = next(name for name in names if name in self.architectures)
         super().__init__(pack, surroundings)
-        self._tokenizer: Any = self._processor.tokenizer
+        own = getattr(self._processor, "tokenizer", None)
+        self._tokenizer: Any = self._load("AutoTokenizer") if own is None else own
         self._tokenizer.padding_side = self.padding_side
         make_greedy(self._model)
 

@@ -27,6 +27,7 @@ MAKERS = {
     "florence2": tiny_writers.florence2,
     "got-ocr2": tiny_writers.got_ocr2,
     "trocr": tiny_writers.trocr,
+    "encoder-decoder": tiny_writers.vit_gpt2,
 }
 
 

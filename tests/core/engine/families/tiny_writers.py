@@ -348,3 +348,30 @@ def got_ocr2(folder: Path) -> Path:
     model = shaken(GotOcr2ForConditionalGeneration(config))
     model.generation_config.update(pad_token_id=1, eos_token_id=1)
     return save(folder, model, processor)
+
+
+def vit_gpt2(folder: Path) -> Path:
+    from transformers import (
+        GPT2Config,
+        VisionEncoderDecoderConfig,
+        VisionEncoderDecoderModel,
+        ViTConfig,
+        ViTImageProcessor,
+    )
+
+    tokenizer = marked_tokenizer(("<pad>", "<s>", "<|endoftext|>", "<unk>"))
+    decoder = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=128,
+        bos_token_id=2, eos_token_id=2,
+    )  # fmt: skip
+    encoder = ViTConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        image_size=SIDE, patch_size=8,
+    )  # fmt: skip
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
+    model = shaken(VisionEncoderDecoderModel(config), silent=range(4))
+    model.generation_config.update(
+        decoder_start_token_id=2, pad_token_id=2, eos_token_id=2, num_beams=4, max_length=16
+    )
+    tokenizer.save_pretrained(folder)
+    return save(folder, model, ViTImageProcessor(size={"height": SIDE, "width": SIDE}))
