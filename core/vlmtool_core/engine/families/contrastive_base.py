@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,15 @@ log = logging.getLogger(__name__)
 
 _BATCH = 64
 _NAMED, _NAME_LENGTH = 5, 60  # of labels that were cut, in provenance
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """rows : float32 (k, d) of k labels; cut : what provenance says of those that are too long"""
+
+    labels: tuple[Label, ...]
+    rows: np.ndarray
+    cut: dict[str, Json]
 
 
 class ContrastiveFamily(TransformersFamily):
@@ -62,6 +72,7 @@ class ContrastiveFamily(TransformersFamily):
         self._tokenizer = self._load("AutoTokenizer")
         # A label that reads like a control token ("</s>") is a text like any other.
         self._tokenizer.split_special_tokens = True
+        self._kept = _Labels((), np.empty((0, 0), np.float32), {})
 
     def decode_side(self, task: Task) -> int:
         return self._decode_side(task)
@@ -82,8 +93,17 @@ class ContrastiveFamily(TransformersFamily):
     ) -> list[Outcome]:
         rows = self.label_scores(embeddings, labels, exclusive=exclusive)
         names = [label.name for label in labels]
-        provenance = {**self._provenance(), **self._cut_labels(labels)}
+        provenance = {**self._provenance(), **self._prepared(labels).cut}
         return [ranked_outcome(names, row, provenance) for row in rows]
+
+    def label_scores(
+        self, embeddings: np.ndarray, labels: Sequence[Label], *, exclusive: bool
+    ) -> np.ndarray:
+        pictures = torch.from_numpy(embeddings).to(self.device)
+        logits = self._logits(pictures, self._label_rows(labels))
+        if exclusive:
+            return softmax_by_set(logits.cpu().numpy(), labels)
+        return self._independent(pictures, logits).cpu().numpy()
 
     def embed(self, frames: Sequence[Frame]) -> list[Outcome]:
         rows = self._pictures(frames).cpu().numpy()
@@ -97,7 +117,15 @@ class ContrastiveFamily(TransformersFamily):
         return normalise(self._label_rows(labels))
 
     def _label_rows(self, labels: Sequence[Label]) -> np.ndarray:
-        return label_embeddings(self, labels, any_language=True, templates=self.templates)
+        return self._prepared(labels).rows
+
+    def _prepared(self, labels: Sequence[Label]) -> _Labels:
+        """The labels as rows; those of the last call are kept, since a run asks for each batch."""
+        wanted = tuple(labels)
+        if self._kept.labels != wanted:
+            rows = label_embeddings(self, wanted, any_language=True, templates=self.templates)
+            self._kept = _Labels(wanted, rows, self._cut_labels(wanted))
+        return self._kept
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -33,6 +33,7 @@ class TransformersClassifier(TransformersFamily):
     """
 
     tasks = (Task.CLASSIFY, Task.EMBED)
+    made_while_decoding = (Task.CLASSIFY, Task.EMBED)
     heads: ClassVar[tuple[str, ...]] = (
         "ForImageClassification", "ForImageClassificationWithTeacher",
     )  # fmt: skip

@@ -226,13 +226,3 @@ def test_every_model_type_with_a_head_has_a_family():
         else:
             assert found is not None, model_type
             assert found.name == "transformers-classifier"
-
-
-def test_half_the_precision_is_close_enough(tmp_path, engine_of, odd_pictures, monkeypatch):
-    folder = save(tmp_path / "vit", HEADED["vit"], "ForImageClassification", **CLASSES)
-    engine: Any = engine_of(folder)
-    whole = rows_of(engine.classify(odd_pictures, model="vit"), list(NAMES.values()))
-    engine.unload()
-    monkeypatch.setattr(type(engine), "dtype", property(lambda _: "bfloat16"))
-    half = rows_of(engine.classify(odd_pictures, model="vit"), list(NAMES.values()))
-    assert 0 < np.abs(whole - half).max() < 0.1

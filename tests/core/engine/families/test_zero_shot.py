@@ -149,6 +149,7 @@ def test_trap_siglip_reads_the_last_place_so_short_padding_is_another_text(
     plain(monkeypatch, folder)
     engine = engine_of(folder)
     right = scores_of(engine, folder, odd_pictures, LABELS, exclusive=False)
+    engine.unload()  # what it keeps of the labels, too
     monkeypatch.setattr(family_class(folder), "padding", True)
     monkeypatch.setattr("vlmtool_core.engine.text_space._memory", {})
     monkeypatch.setattr("vlmtool_core.engine.text_space._load", lambda *_: None)
