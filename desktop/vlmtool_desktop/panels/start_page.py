@@ -40,6 +40,7 @@ class StartPage(QWidget):
     open_requested = Signal()
     project_chosen = Signal(object)
     pull_requested = Signal()
+    models_requested = Signal()
     help_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -54,6 +55,8 @@ class StartPage(QWidget):
         self.device = text_label("", "muted", wrap=True)
         self.pull_button = push_button(self.tr("Get the starter models"), "download", primary=True)
         self.pull_button.clicked.connect(self.pull_requested)
+        self.models_button = push_button(self.tr("All models…"), "search")
+        self.models_button.clicked.connect(self.models_requested)
         self._build()
         self.recent.ensurePolished()
         self.refresh()
@@ -118,6 +121,7 @@ class StartPage(QWidget):
             text_label(self.tr("MODELS"), "section"),
             self.packs,
             self.pull_button,
+            self.models_button,
             text_label(self.tr("PLUGINS"), "section"),
             self.plugins,
             text_label(self.tr("RUNS ON"), "section"),
