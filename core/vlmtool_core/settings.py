@@ -58,6 +58,12 @@ class Settings:
         minimum=0,
         maximum=4096,
     )
+    stuck_after_min: int = _setting(
+        30,
+        "Minutes without progress after which the engine is restarted; 0 means never",
+        minimum=0,
+        maximum=1440,
+    )
     hide_identifying_values: bool = _setting(
         False, "Hide names, dates and numbers that identify a person everywhere"
     )

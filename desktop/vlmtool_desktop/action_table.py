@@ -33,6 +33,7 @@ def action_table(window: MainWindow) -> list[Action]:
         *view_actions(window),
         *go_actions(window),
         *_model(window),
+        *_engine(window),
         *_labels(window),
         *_help(window),
     ]
@@ -226,6 +227,24 @@ def _model(window: MainWindow) -> list[Action]:
     ]
 
 
+def _engine(window: MainWindow) -> list[Action]:
+    return [
+        Action(
+            "unload",
+            QT_TRANSLATE_NOOP("actions", "&Unload the models"),
+            window.host.unload,
+            MODEL,
+            separator=True,
+        ),
+        Action(
+            "restart-engine",
+            QT_TRANSLATE_NOOP("actions", "R&estart the engine"),
+            window.host.restart,
+            MODEL,
+        ),
+    ]
+
+
 def _labels(window: MainWindow) -> list[Action]:
     """Number keys, in no menu; the labels panel shows them."""
 
@@ -247,6 +266,9 @@ def _help(window: MainWindow) -> list[Action]:
         Action("keys", QT_TRANSLATE_NOOP("actions", "&Keys"), do.show_keys, HELP, ("F1",), "help"),
         Action(
             "help", QT_TRANSLATE_NOOP("actions", "&Help pages"), do.show_help, HELP, ("Shift+F1",)
+        ),
+        Action(
+            "engine-log", QT_TRANSLATE_NOOP("actions", "Engine &log…"), window.host.show_log, HELP
         ),
         Action(
             "about",

@@ -49,11 +49,12 @@ class Bridge(QObject):
     """Threads for the project, the viewer and thumbnails, and the engine host."""
 
     failed = Signal(object)
-    host_message = Signal(str)
+    host_changed = Signal(object)
     _delivered = Signal(object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, *, stuck_s: float | None = None) -> None:
         super().__init__(parent)
+        self._stuck_s = stuck_s
         self.jobs = JobList()
         self._project: Project | None = None
         self._project_runner = JobRunner("project", 1)
@@ -212,8 +213,12 @@ class Bridge(QObject):
         failed: Failed | None = None,
         progressed: Callable[[Any], None] | None = None,
         quiet: bool = False,
+        topic: str = "",
     ) -> Job:
-        """Ask the engine host; the job is listed unless `quiet`, and its error reported."""
+        """Ask the engine host; the job is listed unless `quiet`, and its error reported.
+
+        topic : a newer request on the same topic replaces this one
+        """
         job = Job(0, kind, title) if quiet else self.jobs.start(kind, title)
 
         answer = _Answer(self, job, done, failed, progressed)
@@ -225,6 +230,7 @@ class Bridge(QObject):
                 lambda value: self._post(_Delivery(answer.advance, value)),
                 lambda value: self._post(_Delivery(answer.finish, value)),
                 lambda error: self._post(_Delivery(answer.fail, error)),
+                topic=topic,
             )
 
         self._submit(self._host_runner, send, answer.sent, answer.fail, None)
@@ -234,11 +240,19 @@ class Bridge(QObject):
         """The host's client, started on first use; only called in the host's thread."""
         if self._host is None:
             from vlmtool_core.host.client import HostClient
+            from vlmtool_core.host.watch import Limits
 
-            client = HostClient()
-            client.start()
-            self._host = client
+            limits = Limits() if self._stuck_s is None else Limits(stuck=self._stuck_s)
+            self._host = HostClient(
+                limits=limits,
+                on_state=lambda state: self._post(_Delivery(self.host_changed.emit, state)),
+            )
+            self._host.start()
         return self._host
+
+    def restart_host(self, done: Callable[[None], None] | None = None) -> None:
+        """Start the engine host anew; what it was working on ends with an error."""
+        self._submit(self._host_runner, lambda: self._client().restart(), done, None, None)
 
     @property
     def host_pid(self) -> int | None:

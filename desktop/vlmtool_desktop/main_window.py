@@ -24,6 +24,7 @@ from vlmtool_desktop.actions import ActionSet
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.controllers.commands import Commands
 from vlmtool_desktop.controllers.engine_controller import EngineController
+from vlmtool_desktop.controllers.host_controller import HostController
 from vlmtool_desktop.controllers.project_controller import ProjectController
 from vlmtool_desktop.controllers.training_controller import TrainingController
 from vlmtool_desktop.controllers.viewer_controller import ViewerController
@@ -55,7 +56,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.settings = settings or Settings()
         self.session = Session()
-        self.bridge = Bridge(self)
+        self.bridge = Bridge(self, stuck_s=60.0 * self.settings.stuck_after_min)
         self.project = ProjectController(self.session, self.bridge, self)
         self.engine = EngineController(self.session, self.bridge, self)
         self._make_panels()
@@ -64,6 +65,7 @@ class MainWindow(QMainWindow):
         self.commands = Commands(self)
         self.status = StatusBar(self.bridge)
         self.setStatusBar(self.status)
+        self.host = HostController(self)
         self._lay_out()
         self.actions_ = ActionSet(self, self.session, action_table(self))
         self.window_menu = WindowMenu(self)

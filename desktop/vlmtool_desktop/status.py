@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QProgressBar, QStatusBar, QWidget
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.job_list import Job
 from vlmtool_desktop.jobs_text import progress_text
-from vlmtool_desktop.widgets.parts import text_label, tool_button
+from vlmtool_desktop.widgets.parts import set_role, text_label, tool_button
 
 MESSAGE_MS = 8000
 
@@ -32,6 +32,7 @@ class StatusBar(QStatusBar):
         self.zoom = text_label("")
         self.place = text_label("")
         self.engine = text_label("")
+        self.host = text_label("")
         for widget in (
             self.job_text,
             self.job_bar,
@@ -41,6 +42,7 @@ class StatusBar(QStatusBar):
             self.zoom,
             self.place,
             self.engine,
+            self.host,
         ):
             self.addPermanentWidget(widget)
         bridge.jobs.changed.connect(lambda _job: self._show_job())
@@ -78,6 +80,12 @@ class StatusBar(QStatusBar):
 
     def show_place(self, position: int, count: int) -> None:
         self.place.setText(f"{position:,} / {count:,}" if count else "")
+
+    def show_host(self, text: str, tip: str = "", *, wrong: bool = False) -> None:
+        """What the engine is doing, and on pointing at it why it stopped."""
+        self.host.setText(text)
+        self.host.setToolTip(tip)
+        set_role(self.host, "danger" if wrong else "")
 
     def show_engine(self, device: str, model: str) -> None:
         """Where models run and which one is in use."""

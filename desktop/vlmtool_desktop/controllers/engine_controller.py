@@ -139,8 +139,9 @@ class EngineController(QObject):
         root = self._root()
         params = {"project": root, "item_id": item_id, "frame": frame, "spec": dict(spec)}
         title = self.tr("{task}: this frame").format(task=str(spec["task"]).capitalize())
+        topic = f"predict:{root}:{item_id}:{frame}:{spec['task']}"
         return self._bridge.request(
-            "predict", params, title=title, done=lambda _value: self._changed(root)
+            "predict", params, title=title, done=lambda _value: self._changed(root), topic=topic
         )
 
     # Learning --------------------------------------------------------------------------------

@@ -177,7 +177,6 @@ def _connect_engine(window: MainWindow) -> None:
     engine.versions_read.connect(lambda _versions: _show_installed(window))
     engine.results_changed.connect(lambda: _results_changed(window))
     window.jobs.details_requested.connect(lambda job: _show_job(window, job))
-    bridge.host_message.connect(window.status.say)
 
 
 def _show_installed(window: MainWindow) -> None:
