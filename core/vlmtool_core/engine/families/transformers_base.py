@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from transformers.image_processing_backends import TorchvisionBackend
 
 from vlmtool_core.engine.families.completeness import require_complete
 from vlmtool_core.engine.families.usual_steps import UsualSteps
@@ -73,8 +72,7 @@ class TransformersFamily(Family):
     def _inputs(self, frames: Sequence[Frame]) -> dict[str, torch.Tensor]:
         """Everything that the model's own image processor makes, on the device.
 
-        Pictures are shipped as uint8 and normalised there, by the processor's own arithmetic,
-        where the processor normalises last.
+        Where it takes the usual steps, pictures are shipped as uint8 and normalised there.
         """
         made_here = self._image_input
         if made_here is not None:
@@ -83,19 +81,13 @@ class TransformersFamily(Family):
             return {"pixel_values": steps.normalised(stack, self.device, self._model.dtype)}
         # torch takes no read-only arrays, and that is what decoders give.
         images = [np.require(frame.pixels, requirements="W") for frame in frames]
-        late = {"do_rescale": False, "do_normalize": False} if self._normalises_last else {}
         made = self._processor(
-            images=images, return_tensors="pt", input_data_format="channels_last", **late
+            images=images, return_tensors="pt", input_data_format="channels_last"
         )
         inputs: dict[str, torch.Tensor] = {
             name: value.to(self.device) for name, value in made.items()
         }
-        pixels = inputs["pixel_values"]
-        if late:
-            own = self._processor
-            mean, std = tuple(own.image_mean), tuple(own.image_std)
-            pixels = own.rescale_and_normalize(pixels, True, own.rescale_factor, True, mean, std)
-        inputs["pixel_values"] = pixels.to(self._model.dtype)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self._model.dtype)
         return inputs
 
     def image_input(self, task: Task) -> ImageInput | None:
@@ -117,13 +109,6 @@ class TransformersFamily(Family):
         sides = [size.get(name) for name in ("shortest_edge", "height", "width")]
         known = [int(side) for side in sides if side]
         return max(_LEAST_SIDE, 2 * min(known)) if known else DECODE_SIDE[task]
-
-    @functools.cached_property
-    def _normalises_last(self) -> bool:
-        """Whether the processor takes the usual steps, with normalisation as the last one."""
-        own = self._processor
-        usual = getattr(type(own), "_preprocess", None) is TorchvisionBackend._preprocess
-        return bool(usual and own.do_rescale and own.do_normalize and not own.do_pad)
 
     def _provenance(self) -> dict[str, Json]:
         settings = self._processor.to_dict()
