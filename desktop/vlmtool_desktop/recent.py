@@ -24,7 +24,7 @@ class RecentProject:
 
     @property
     def there(self) -> bool:
-        return (self.root / "project.sqlite").is_file()
+        return any((self.root / name).is_file() for name in ("project.sqlite", "project.toml"))
 
 
 def _file() -> Path:

@@ -23,9 +23,15 @@ def project() -> None:
 @project.command()
 @_DIRECTORY
 @click.option("--name", default="", help="Its name; the folder's if not given.")
-def new(directory: Path, name: str) -> None:
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Keep the records in this empty PostgreSQL database (postgresql://USER@HOST/NAME) "
+    "instead of a file in DIR. Passwords come from ~/.pgpass or PGPASSWORD.",
+)
+def new(directory: Path, name: str, database: str | None) -> None:
     """Make a project in DIR. Media stay where they are; DIR holds the database."""
-    with Project.create(directory, name=name) as made:
+    with Project.create(directory, name=name, database=database) as made:
         note(f"Made the project {made.name!r} in {made.root}")
         note(f"Next: vlmtool-cli add {directory} FOLDER")
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
+from vlmtool_core.project.places import create_in, is_project, open_in
 from vlmtool_core.project.records import AddReport, ProjectInfo
 from vlmtool_core.records import Box, Finding, FindingStatus, ItemRef, LabelSet, Task
 from vlmtool_core.store.database import BUSY_TIMEOUT_S
@@ -24,7 +25,7 @@ from vlmtool_core.store.records import (
     PredictionRecord,
     RunRecord,
 )
-from vlmtool_core.store.repository import Store, create_store, open_store
+from vlmtool_core.store.repository import Store
 
 if TYPE_CHECKING:
     from vlmtool_core.batch import RunReport, RunSpec
@@ -39,29 +40,37 @@ if TYPE_CHECKING:
         TrainSettings,
     )
 
-DATABASE = "project.sqlite"
-BACKUPS = "backups"
 _EVERYTHING = ItemQuery()
 
 
 class Project:
-    """A folder with `project.sqlite`, backups and trained heads; media are only referenced."""
+    """A folder with `project.sqlite` (or `project.toml`, which names a database on a server),
+    backups and trained heads; media are only referenced."""
 
     def __init__(self, root: Path, store: Store) -> None:
         self.root = root
         self.store = store
 
     @classmethod
-    def create(cls, root: Path | str, *, name: str = "", author: str | None = None) -> Project:
+    def create(
+        cls,
+        root: Path | str,
+        *,
+        name: str = "",
+        author: str | None = None,
+        database: str | None = None,
+    ) -> Project:
         """Make a project in `root` (made too, if it is not there).
+
+        database : URL of an empty PostgreSQL database for its records, without a password
 
         Raises
         ------
         ProjectExistsError : there is one already
-        StorageError : the folder cannot be written to
+        StorageError : the folder cannot be written to, or the server does not answer
         """
         folder = Path(root).absolute()
-        store = create_store(folder / DATABASE, author)
+        store = create_in(folder, author, database)
         store.settings.put("name", name or folder.name)
         store.audit.append("project.created", {"name": name or folder.name})
         return cls(folder, store)
@@ -81,15 +90,12 @@ class Project:
         ProjectNotFoundError, CorruptProjectError, NewerProjectError, ProjectBusyError
         """
         folder = Path(root).absolute()
-        store = open_store(
-            folder / DATABASE, folder / BACKUPS, author=author, busy_timeout_s=busy_timeout_s
-        )
-        return cls(folder, store)
+        return cls(folder, open_in(folder, author, busy_timeout_s=busy_timeout_s))
 
     @staticmethod
     def is_project(root: Path | str) -> bool:
         """Whether the folder holds a project."""
-        return (Path(root) / DATABASE).is_file()
+        return is_project(Path(root))
 
     def close(self) -> None:
         self.store.close()

@@ -23,7 +23,7 @@ def project_info(project: Project) -> ProjectInfo:
         root=project.root,
         read_only=project.read_only,
         revision=revision_of(store.database),
-        size_bytes=store.database.path.stat().st_size,
+        size_bytes=store.database.size_bytes(),
         counts=store.counts(),
         items=store.items.kinds(),
         labels=tuple(label.name for label in project.label_set().labels),

@@ -1,117 +1,45 @@
-"""Engines on one SQLite file: many readers, one writer per process, errors in our own words.
-
-Python 3.11's sqlite3 opens transactions late and commits by itself before some statements;
-`isolation_level=None` with an explicit BEGIN gives exact transactions. A deferred transaction
-that read first cannot become a writer once another process has committed, so writers BEGIN
-IMMEDIATE and wait for `busy_timeout`.
-"""
+"""What the store needs of a database, be it a file or a server: transactions and our own errors."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import Connection, Engine
 
-from vlmtool_core.errors import CorruptProjectError, ProjectBusyError, StorageError, VlmtoolError
+from vlmtool_core.errors import StorageError
 
 BUSY_TIMEOUT_S = 10.0
-_STORAGE_WORDS = ("disk", "full", "readonly", "read-only", "unable to open", "i/o")
-_CORRUPT_WORDS = ("malformed", "not a database", "corrupt")
 
 
-def _to_json(value: Any) -> str:
+def to_json(value: Any) -> str:
+    """As JSON columns are written."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def translate(error: BaseException, path: Path) -> VlmtoolError | None:
-    """Our error for one of SQLite's, or None when it is a fault of the program."""
-    if isinstance(error, PoolTimeoutError):
-        return ProjectBusyError("another job of this program is still writing", path=path)
-    text = str(getattr(error, "orig", None) or error)
-    lower = text.lower()
-    if "locked" in lower or "busy" in lower:
-        return ProjectBusyError("another program is writing to the project", path=path)
-    if any(word in lower for word in _CORRUPT_WORDS):
-        return CorruptProjectError(f"the database is damaged: {text}", path=path)
-    if any(word in lower for word in _STORAGE_WORDS):
-        return StorageError(f"the database cannot be read or written: {text}", path=path)
-    return None
+class Database(ABC):
+    """One project's database. Safe to use from several threads; a transaction belongs to one.
 
-
-def file_url(path: Path, options: str) -> str:
-    """SQLAlchemy's URL of a file. Quoted twice: for SQLAlchemy, and for SQLite's own URI."""
-    return f"sqlite:///file:{quote(quote(str(path)))}?{options}&uri=true"
-
-
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours.
-
-    Raises
-    ------
-    ProjectBusyError, CorruptProjectError, StorageError
-    """
-    try:
-        yield
-    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
-        ours = translate(error, path)
-        if ours is None:
-            raise
-        raise ours from error
-
-
-class Database:
-    """One project file. Safe to use from several threads; a transaction belongs to one.
-
-    read_only : open the file as it is, without a lock or journal beside it (read-only disks)
+    path : what errors name: the file, or the project's folder where it is on a server
+    reader : engine whose transactions see one state throughout
+    writer : engine with one connection, whose transactions exclude all other writers
     """
 
-    def __init__(
-        self, path: Path, *, read_only: bool = False, busy_timeout_s: float = BUSY_TIMEOUT_S
-    ) -> None:
+    reader: Engine
+    writer: Engine
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._busy_timeout_s = busy_timeout_s
-        self.reader = self._engine("BEGIN", connections=16)
-        self.writer = self.reader if read_only else self._engine("BEGIN IMMEDIATE", connections=1)
-
-    def _engine(self, begin: str, *, connections: int) -> Engine:
-        engine = create_engine(
-            file_url(self.path, "mode=ro&immutable=1" if self.read_only else "mode=rw"),
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=self._busy_timeout_s,
-            json_serializer=_to_json,
-        )
-        event.listen(engine, "connect", self._configure)
-
-        def emit_begin(connection: Connection) -> None:
-            connection.exec_driver_sql(begin)
-
-        event.listen(engine, "begin", emit_begin)
-        return engine
-
-    def _configure(self, connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout={int(self._busy_timeout_s * 1000)}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA cache_size=-65536")
-        if not self.read_only:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the project throughout."""
-        with translated(self.path), self.reader.begin() as connection:
+        with self.translated(), self.reader.begin() as connection:
             yield connection
 
     @contextmanager
@@ -125,45 +53,41 @@ class Database:
         """
         if self.read_only:
             raise StorageError("the project is open read-only", path=self.path)
-        with translated(self.path), self.writer.begin() as connection:
+        with self.translated(), self.writer.begin() as connection:
             yield connection
 
-    def check(self) -> None:
-        """Read the whole file once.
+    @abstractmethod
+    def translated(self) -> AbstractContextManager[None]:
+        """Turns the driver's errors into ours.
 
         Raises
         ------
-        CorruptProjectError : SQLite's quick check finds damage.
+        ProjectBusyError, CorruptProjectError, StorageError
         """
-        with self.reading() as connection:
-            rows = connection.exec_driver_sql("PRAGMA quick_check(3)").scalars().all()
-        if rows != ["ok"]:
-            raise CorruptProjectError(f"the database is damaged: {rows[0]}", path=self.path)
 
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What the database takes on its disk."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Look for damage.
+
+        Raises
+        ------
+        CorruptProjectError
+        """
+
+    @abstractmethod
     def backup(self, target: Path) -> None:
-        """Copy a consistent state to `target` (SQLite's online backup), whole or not at all."""
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with translated(self.path):
-                _copy(self.path, temporary)
-            temporary.replace(target)
-        except OSError as error:
-            raise StorageError(error.strerror or str(error), path=target) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Copy a consistent state to `target`, whole or not at all.
+
+        Raises
+        ------
+        StorageError : it cannot be written. UsageError : the server's own tools do this.
+        """
 
     def close(self) -> None:
-        """Close every connection; the last one to close folds the journal into the file."""
+        """Close every connection."""
         self.writer.dispose()
         self.reader.dispose()
-
-
-def _copy(source: Path, target: Path) -> None:
-    origin = sqlite3.connect(source)
-    copy = sqlite3.connect(target)
-    try:
-        origin.backup(copy)
-    finally:
-        copy.close()
-        origin.close()

@@ -1,4 +1,4 @@
-"""Creates a project database and brings an older one up to date, after a backup of it."""
+"""Creates a project's database and brings an older one up to date, a file after a backup of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from vlmtool_core.errors import (
     NewerProjectError,
     ProjectExistsError,
     StorageError,
+    UsageError,
 )
-from vlmtool_core.store.database import Database, file_url, translated
+from vlmtool_core.store.database import Database
+from vlmtool_core.store.postgres import PostgresDatabase
+from vlmtool_core.store.sqlite import file_url, translated
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -73,10 +76,39 @@ def revision_of(database: Database) -> str:
     return revision
 
 
-def _upgrade_file(path: Path, revision: str = "head") -> None:
-    """Migrate on a connection of its own: batch steps need foreign keys off, then checked."""
+def _migrate(connection: Connection, revision: str = "head") -> None:
     from alembic import command
 
+    command.upgrade(_config(connection), revision)
+
+
+def create_on_server(database: PostgresDatabase, revision: str = "head") -> None:
+    """Make a project's tables in an empty database: all of them, or none.
+
+    Raises
+    ------
+    ProjectExistsError : there is one. UsageError : there are tables of something else.
+    StorageError, ProjectBusyError
+    """
+    with database.writing() as connection:
+        tables = inspect(connection).get_table_names()
+        if "alembic_version" in tables:
+            raise ProjectExistsError(
+                "there is a project in this database",
+                path=database.path,
+                remedy="Use another one, or open the folder whose project.toml names it.",
+            )
+        if tables:
+            raise UsageError(
+                f"the database is not empty: it holds {tables[0]!r}",
+                field="--database",
+                remedy="Make one for this project: createdb NAME",
+            )
+        _migrate(connection, revision)
+
+
+def _upgrade_file(path: Path, revision: str = "head") -> None:
+    """Migrate on a connection of its own: batch steps need foreign keys off, then checked."""
     engine = create_engine(file_url(path, "mode=rwc"), poolclass=NullPool)
 
     def manual(connection: sqlite3.Connection, _record: object) -> None:
@@ -90,7 +122,7 @@ def _upgrade_file(path: Path, revision: str = "head") -> None:
     event.listen(engine, "connect", manual)
     event.listen(engine, "begin", begin)
     with translated(path), engine.begin() as connection:
-        command.upgrade(_config(connection), revision)
+        _migrate(connection, revision)
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
         if broken:
             raise CorruptProjectError(
@@ -131,7 +163,9 @@ def _publish(temporary: Path, path: Path) -> None:
 
 
 def upgrade(database: Database, backups: Path) -> Path | None:
-    """Bring an older file up to date; returns the backup made before, None if none was needed.
+    """Bring an older database up to date; returns the backup made before, None if there is none.
+
+    A server migrates in one transaction, and its backups are made by its own tools.
 
     Raises
     ------
@@ -139,6 +173,10 @@ def upgrade(database: Database, backups: Path) -> Path | None:
     """
     revision = revision_of(database)
     if revision == NEWEST or database.read_only:
+        return None
+    if isinstance(database, PostgresDatabase):
+        with database.writing() as connection:
+            _migrate(connection)
         return None
     backup = backups / f"{backup_stamp()}-revision-{revision}.sqlite"
     database.backup(backup)

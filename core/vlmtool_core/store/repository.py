@@ -22,9 +22,11 @@ from vlmtool_core.store.findings import FindingStore
 from vlmtool_core.store.items import ItemStore
 from vlmtool_core.store.labels import LabelStore
 from vlmtool_core.store.learning import LearningStore
+from vlmtool_core.store.postgres import PostgresDatabase
 from vlmtool_core.store.predictions import RunStore
 from vlmtool_core.store.records import StoreCounts
 from vlmtool_core.store.settings_table import SettingStore
+from vlmtool_core.store.sqlite import SqliteDatabase
 from vlmtool_core.store.steps import StepStore
 
 
@@ -37,7 +39,7 @@ def default_author() -> str:
 
 
 class Store:
-    """Everything that is in `project.sqlite`. Safe to use from several threads.
+    """Everything that is in the project's database. Safe to use from several threads.
 
     items, labels, annotations, runs, findings, learning, steps, audit, settings : by topic
     """
@@ -92,7 +94,7 @@ def create_store(path: Path, author: str | None = None) -> Store:
     ProjectExistsError, StorageError
     """
     migrate.create(path)
-    return Store(Database(path), author or default_author())
+    return Store(SqliteDatabase(path), author or default_author())
 
 
 def open_store(
@@ -114,13 +116,54 @@ def open_store(
     if not path.is_file():
         raise ProjectNotFoundError("there is no project in this folder", path=path.parent)
     _check_size(path)
-    database = Database(path, busy_timeout_s=busy_timeout_s)
+    database: Database = SqliteDatabase(path, busy_timeout_s=busy_timeout_s)
     try:
         _prepare(database, backups)
     except StorageError:
         database.close()
         database = _read_only(path)
         _prepare(database, backups)
+    except VlmtoolError:
+        database.close()
+        raise
+    return Store(database, author or default_author())
+
+
+def create_server_store(url: str, folder: Path, author: str | None = None) -> Store:
+    """Make a project in an empty database of a server and open it; `folder` is the project's.
+
+    Raises
+    ------
+    ProjectExistsError, ProjectNotFoundError, StorageError, UsageError, MissingDependencyError
+    """
+    database = PostgresDatabase(url, folder)
+    try:
+        migrate.create_on_server(database)
+    except VlmtoolError:
+        database.close()
+        raise
+    return Store(database, author or default_author())
+
+
+def open_server_store(
+    url: str,
+    folder: Path,
+    *,
+    author: str | None = None,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+) -> Store:
+    """Open the project in a database of a server, brought up to date.
+
+    Where the server or the user's rights allow no writing, it is opened read-only.
+
+    Raises
+    ------
+    ProjectNotFoundError, CorruptProjectError, NewerProjectError, ProjectBusyError, StorageError,
+    MissingDependencyError
+    """
+    database = PostgresDatabase(url, folder, busy_timeout_s=busy_timeout_s)
+    try:
+        migrate.upgrade(database, folder)
     except VlmtoolError:
         database.close()
         raise
@@ -154,4 +197,4 @@ def _read_only(path: Path) -> Database:
             path=path,
             remedy="Copy the project's folder to a disk that you may write to and open it there.",
         )
-    return Database(path, read_only=True)
+    return SqliteDatabase(path, read_only=True)

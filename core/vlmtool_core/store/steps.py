@@ -113,22 +113,20 @@ def _append(
     redo: int | None = None,
 ) -> int:
     # Append-only: a step is its own head, so its number must be known before the insert. The
-    # writer's lock is held, and ids never go back (AUTOINCREMENT), so the next one is ours.
-    if action == "do":
-        last = _last_event(connection)
-        head = 1 if last is None else last.id + 1
+    # writer's lock is held and no event is ever deleted, so the next number is ours.
+    last = _last_event(connection)
+    number = 1 if last is None else last.id + 1
     values = {
+        "id": number,
         "action": action,
         "target": target,
         "previous": previous,
-        "head": head,
+        "head": number if action == "do" else head,
         "redo": redo,
         "description": description,
         "author": author,
         "at": datetime.now(UTC),
     }
-    if action == "do":
-        values["id"] = head
     statement = insert(AnnotationEvent).values(**values).returning(AnnotationEvent.id)
     return int(connection.execute(statement).scalar_one())
 

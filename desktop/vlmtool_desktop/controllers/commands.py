@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from vlmtool_desktop.main_window import MainWindow
     from vlmtool_desktop.panels.predictions import Choice
 
-_ALREADY_A_PROJECT = "project.sqlite"
+_PROJECT_FILES = ("project.sqlite", "project.toml")
+
+
+def _is_project(root: Path) -> bool:
+    return any((root / name).is_file() for name in _PROJECT_FILES)
 
 
 class Commands(QObject):
@@ -61,7 +65,7 @@ class Commands(QObject):
             self.open_root(Path(chosen))
 
     def open_root(self, root: Path) -> None:
-        if not (root / _ALREADY_A_PROJECT).is_file():
+        if not _is_project(root):
             forget_project(root)
             self._window.start.refresh()
         self._window.project.open(root)
@@ -71,9 +75,9 @@ class Commands(QObject):
 
     def take_dropped(self, files: Sequence[Path]) -> None:
         """A project is opened; anything else is added, to a new project if none is open."""
-        if len(files) == 1 and (files[0] / _ALREADY_A_PROJECT).is_file():
+        if len(files) == 1 and _is_project(files[0]):
             self.open_root(files[0])
-        elif len(files) == 1 and files[0].name == _ALREADY_A_PROJECT:
+        elif len(files) == 1 and files[0].name in _PROJECT_FILES:
             self.open_root(files[0].parent)
         elif files and self._session.project is None:
             self.new_project(files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from vlmtool_core.records import MediaKind
 from vlmtool_core.store.records import NewItem
 
 
-def with_items(root: Path, count: int = 10) -> Path:
-    with Project.create(root) as project:
+def with_items(root: Path, count: int = 10, database: str | None = None) -> Path:
+    with Project.create(root, database=database) as project:
         project.store.items.add_many(
             [
                 NewItem(f"{i}.png", Path(f"/{i}.png"), MediaKind.IMAGE, f"{i:064x}")
@@ -50,8 +51,8 @@ def test_where_there_is_none_and_where_there_is_one(tmp_path: Path) -> None:
         assert project.count() == 10
 
 
-def test_opened_twice_each_sees_what_the_other_does(tmp_path: Path) -> None:
-    root = with_items(tmp_path / "p")
+def test_opened_twice_each_sees_what_the_other_does(tmp_path: Path, places: Any) -> None:
+    root = with_items(tmp_path / "p", database=places.new_url())
     with Project.open(root, author="Ada") as one, Project.open(root, author="Bob") as two:
         one.set_label([1], "cat")
         assert two.item(1).labels == ("cat",)
@@ -60,8 +61,8 @@ def test_opened_twice_each_sees_what_the_other_does(tmp_path: Path) -> None:
         assert two.item(1).labels == ("cat",)
 
 
-def test_a_writer_that_waits_too_long_says_so(tmp_path: Path) -> None:
-    root = with_items(tmp_path / "p")
+def test_a_writer_that_waits_too_long_says_so(tmp_path: Path, places: Any) -> None:
+    root = with_items(tmp_path / "p", database=places.new_url())
     with Project.open(root) as one, Project.open(root, busy_timeout_s=0.1) as two:
         with one.store.database.writing(), pytest.raises(ProjectBusyError):
             two.set_label([1], "cat")
@@ -77,8 +78,8 @@ with Project.open(sys.argv[1], author=sys.argv[2]) as project:
 """
 
 
-def test_two_processes_writing_lose_nothing(tmp_path: Path) -> None:
-    root = with_items(tmp_path / "p")
+def test_two_processes_writing_lose_nothing(tmp_path: Path, places: Any) -> None:
+    root = with_items(tmp_path / "p", database=places.new_url())
     command = [sys.executable, "-c", WRITER, str(root)]
     writers = [subprocess.Popen([*command, name]) for name in ("Ada", "Bob")]
     assert [writer.wait(120) for writer in writers] == [0, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,25 @@ from vlmtool_core.store.repository import Store, create_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(places: Any) -> Iterator[Store]:
+    made = places.create()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """For what is about the file itself."""
     made = create_store(tmp_path / "p" / "project.sqlite", "tester")
     yield made
     made.close()
 
 
 @pytest.fixture
-def add_items(store: Store) -> Callable[..., list[int]]:
+def add_items(request: pytest.FixtureRequest) -> Callable[..., list[int]]:
     """`add_items(3)` or `add_items("a.png", "b.png", group="x")`: ids of new readable items."""
+    name = "sqlite_store" if "sqlite_store" in request.fixturenames else "store"
+    store: Store = request.getfixturevalue(name)
 
     def add(*names: str | int, group: str = "") -> list[int]:
         if len(names) == 1 and isinstance(names[0], int):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from vlmtool_core.errors import RecordNotFoundError, TrainingError, UsageError
 from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, Label, LabelSet, Task
 from vlmtool_core.store.records import MetricRecord, NewVersion
-from vlmtool_core.store.repository import Store, open_store
+from vlmtool_core.store.repository import Store
 
 
 def test_a_split_is_fixed_once_made(store: Store, add_items) -> None:
@@ -127,35 +127,33 @@ def test_a_label_set_comes_back_as_it_was(store: Store) -> None:
     assert store.labels.get().labels == labels[::-1]
 
 
-def test_the_audit_chain_shows_where_it_was_changed(tmp_path: Path, store: Store) -> None:
+def rewrite(places: Any, store: Store, statement: str) -> Store:
+    """Somebody with a database tool lifts the protection and rewrites history."""
+    lift = {
+        "sqlite": ["DROP TRIGGER audit_event_no_update", "DROP TRIGGER audit_event_no_delete"],
+        "postgresql": ["ALTER TABLE audit_event DISABLE TRIGGER ALL"],
+    }
+    with store.database.writing() as connection:
+        for sql in [*lift[places.kind], statement]:
+            connection.execute(text(sql))
+    store.close()
+    return places.open()
+
+
+def test_the_audit_chain_shows_where_it_was_changed(places: Any, store: Store) -> None:
     for number in range(5):
         store.audit.append("kind", {"number": number, "text": "中文"})
     check = store.audit.verify()
     assert (check.entries, check.broken_at) == (5, None)
     assert [entry.data["number"] for entry in store.audit.entries()] == [0, 1, 2, 3, 4]
-    path = store.database.path
-    store.close()
-    # Somebody with a database tool removes the triggers and rewrites history.
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TRIGGER audit_event_no_update")
-    connection.execute("UPDATE audit_event SET data = '{\"number\": 9}' WHERE id = 3")
-    connection.commit()
-    connection.close()
-    again = open_store(path, tmp_path / "b")
+    again = rewrite(places, store, "UPDATE audit_event SET data = '{}' WHERE id = 3")
     assert again.audit.verify().broken_at == 3
     again.close()
 
 
-def test_a_removed_audit_entry_breaks_the_chain(tmp_path: Path, store: Store) -> None:
+def test_a_removed_audit_entry_breaks_the_chain(places: Any, store: Store) -> None:
     for number in range(3):
         store.audit.append("kind", {"number": number})
-    path = store.database.path
-    store.close()
-    connection = sqlite3.connect(path)
-    connection.execute("DROP TRIGGER audit_event_no_delete")
-    connection.execute("DELETE FROM audit_event WHERE id = 2")
-    connection.commit()
-    connection.close()
-    again = open_store(path, tmp_path / "b")
+    again = rewrite(places, store, "DELETE FROM audit_event WHERE id = 2")
     assert again.audit.verify().broken_at == 3
     again.close()

@@ -53,8 +53,8 @@ def test_opening_a_project_does_not_load_alembic(tmp_path: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_every_constraint_has_a_name(store: Store) -> None:
-    with store.database.reading() as connection:
+def test_every_constraint_has_a_name(sqlite_store: Store) -> None:
+    with sqlite_store.database.reading() as connection:
         rows = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE type='table'")
         for (sql,) in rows:
             clauses = [line.strip() for line in (sql or "").splitlines()]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlmtool_core.errors import RecordNotFoundError, UsageError
@@ -28,8 +28,8 @@ from vlmtool_core.store.records import NewItem, NewPrediction
 LABELS = ("cat", "dog", "中文", "")
 
 
-def fresh_project(root: Path, *, exclusive: bool) -> Project:
-    project = Project.create(root, author="tester")
+def fresh_project(root: Path, *, exclusive: bool, database: str | None = None) -> Project:
+    project = Project.create(root, author="tester", database=database)
     project.set_label_set(LabelSet("s", (), exclusive=exclusive))
     ids = project.store.items.add_many(
         [NewItem(f"{i}.png", root / f"{i}.png", MediaKind.IMAGE, f"{i:064x}") for i in range(4)]
@@ -107,13 +107,17 @@ def perform(project: Project, command: tuple) -> None:
         project.decide_findings(values[0], values[1], note="n")
 
 
+# The fixture only says where the projects are made: each example makes its own.
+EXAMPLES = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
+
+
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, **EXAMPLES)
 @given(st.lists(commands, max_size=12), st.booleans(), st.data())
-def test_undo_all_is_the_start_and_redo_all_is_the_end(sequence, exclusive, data) -> None:
+def test_undo_all_is_the_start_and_redo_all_is_the_end(places, sequence, exclusive, data) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "p"
-        project = fresh_project(root, exclusive=exclusive)
+        project = fresh_project(root, exclusive=exclusive, database=places.new_url())
         states = [state(project)]
         for command in sequence:
             steps = len(project.history(1000))
@@ -142,11 +146,12 @@ def test_undo_all_is_the_start_and_redo_all_is_the_end(sequence, exclusive, data
         project.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, **EXAMPLES)
 @given(st.lists(st.sampled_from(["do", "do", "undo", "undo", "redo"]), max_size=25))
-def test_undo_and_redo_behave_like_two_stacks(moves) -> None:
+def test_undo_and_redo_behave_like_two_stacks(places, moves) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        project = fresh_project(Path(folder) / "p", exclusive=True)
+        root = Path(folder) / "p"
+        project = fresh_project(root, exclusive=True, database=places.new_url())
         done: list[str] = []
         undone: list[str] = []
         for number, move in enumerate(moves):
@@ -170,8 +175,8 @@ def test_undo_and_redo_behave_like_two_stacks(moves) -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path):
-    with fresh_project(tmp_path / "p", exclusive=True) as made:
+def project(tmp_path: Path, places):
+    with fresh_project(tmp_path / "p", exclusive=True, database=places.new_url()) as made:
         yield made
 
 
@@ -205,8 +210,8 @@ def test_a_step_that_changes_nothing_leaves_redo_alone(project: Project) -> None
     assert project.can_redo()
 
 
-def test_who_decided_is_recorded(tmp_path: Path) -> None:
-    fresh_project(tmp_path / "p", exclusive=True).close()
+def test_who_decided_is_recorded(tmp_path: Path, places) -> None:
+    fresh_project(tmp_path / "p", exclusive=True, database=places.new_url()).close()
     with Project.open(tmp_path / "p", author="Ada") as project:
         project.set_label([1], "cat")
     with Project.open(tmp_path / "p", author="Bob") as project:

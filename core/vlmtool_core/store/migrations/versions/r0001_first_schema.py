@@ -10,6 +10,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Names sort by their bytes, as in SQLite, whatever language the server speaks.
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 APPEND_ONLY = ("annotation_event", "annotation_change", "audit_event")
 
 
@@ -33,8 +36,9 @@ def _points_to(
 
 
 def _forbid_rewriting() -> None:
-    """Logs only grow: SQLite itself refuses to change or delete their rows."""
-    if op.get_bind().dialect.name != "sqlite":
+    """Logs only grow: the database itself refuses to change or delete their rows."""
+    if op.get_bind().dialect.name == "postgresql":
+        _forbid_rewriting_on_server()
         return
     for table in APPEND_ONLY:
         for action in ("UPDATE", "DELETE"):
@@ -42,6 +46,19 @@ def _forbid_rewriting() -> None:
                 f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+
+
+def _forbid_rewriting_on_server() -> None:
+    op.execute(
+        "CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME "
+        "USING ERRCODE = 'integrity_constraint_violation'; END $$"
+    )
+    for table in APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER {table}_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting()"
+        )
 
 
 def _items() -> None:
@@ -54,17 +71,17 @@ def _items() -> None:
     op.create_table(
         "group",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_group"),
         sa.UniqueConstraint("name", name="uq_group_name"),
     )
     op.create_table(
         "item",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("sort_key", sa.Text(), nullable=False),
-        sa.Column("folded_name", sa.Text(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
+        sa.Column("sort_key", _TEXT, nullable=False),
+        sa.Column("folded_name", _TEXT, nullable=False),
+        sa.Column("path", _TEXT, nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -76,7 +93,7 @@ def _items() -> None:
         sa.Column("frame_count", sa.Integer(), nullable=True),
         sa.Column("duration_s", sa.Double(), nullable=True),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("top_label", sa.Text(), nullable=True),
+        sa.Column("top_label", _TEXT, nullable=True),
         sa.Column("top_score", sa.Double(), nullable=True),
         sa.Column("top_run_id", sa.Integer(), nullable=True),
         sa.Column("added_at", sa.DateTime(), nullable=False),
@@ -109,8 +126,8 @@ def _labels() -> None:
     op.create_table(
         "label",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
+        sa.Column("definition", _TEXT, nullable=False),
         sa.Column("colour", sa.String(length=32), nullable=False),
         sa.Column("shortcut", sa.String(length=32), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
@@ -123,7 +140,7 @@ def _labels() -> None:
         "label_prompt",
         sa.Column("label_id", sa.Integer(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("text", _TEXT, nullable=False),
         _points_to("label_prompt", "label_id", "label", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("label_id", "position", name="pk_label_prompt"),
     )
@@ -134,11 +151,11 @@ def _predictions() -> None:
         "run",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("task", sa.String(length=16), nullable=False),
-        sa.Column("model_id", sa.Text(), nullable=False),
-        sa.Column("model_version", sa.Text(), nullable=False),
-        sa.Column("model_fingerprint", sa.Text(), nullable=False),
+        sa.Column("model_id", _TEXT, nullable=False),
+        sa.Column("model_version", _TEXT, nullable=False),
+        sa.Column("model_fingerprint", _TEXT, nullable=False),
         sa.Column("spec", sa.JSON(), nullable=False),
-        sa.Column("spec_fingerprint", sa.Text(), nullable=False),
+        sa.Column("spec_fingerprint", _TEXT, nullable=False),
         sa.Column("started_at", sa.DateTime(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_run"),
@@ -154,7 +171,7 @@ def _predictions() -> None:
         sa.Column("time_s", sa.Double(), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("text", _TEXT, nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
         sa.Column("embedding", sa.LargeBinary(), nullable=True),
         sa.Column("width", sa.Integer(), nullable=True),
@@ -182,7 +199,7 @@ def _predictions() -> None:
         "score",
         sa.Column("prediction_id", sa.Integer(), nullable=False),
         sa.Column("rank", sa.Integer(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("label", _TEXT, nullable=False),
         sa.Column("score", sa.Double(), nullable=False),
         _points_to("score", "prediction_id", "prediction", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("prediction_id", "rank", name="pk_score"),
@@ -193,19 +210,19 @@ def _findings() -> None:
     op.create_table(
         "finding",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("workflow", sa.Text(), nullable=False),
-        sa.Column("workflow_version", sa.Text(), nullable=False),
+        sa.Column("workflow", _TEXT, nullable=False),
+        sa.Column("workflow_version", _TEXT, nullable=False),
         sa.Column("item_id", sa.Integer(), nullable=True),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("title", _TEXT, nullable=False),
+        sa.Column("path", _TEXT, nullable=False),
         sa.Column("score", sa.Double(), nullable=True),
-        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("label", _TEXT, nullable=False),
         sa.Column("frame", sa.Integer(), nullable=False),
         sa.Column("start_s", sa.Double(), nullable=True),
         sa.Column("end_s", sa.Double(), nullable=True),
         sa.Column("box", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("model", _TEXT, nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         _points_to("finding", "item_id", "item", ondelete="SET NULL"),
@@ -220,9 +237,9 @@ def _findings() -> None:
         sa.Column("entity", sa.String(length=16), nullable=False),
         sa.Column("entity_id", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("label", sa.Text(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("label", _TEXT, nullable=True),
+        sa.Column("note", _TEXT, nullable=False),
+        sa.Column("author", _TEXT, nullable=False),
         sa.Column("decided_at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("entity IN ('prediction', 'finding')", name="ck_review_entity"),
         sa.CheckConstraint("status IN ('accepted', 'rejected', 'edited')", name="ck_review_status"),
@@ -244,8 +261,8 @@ def _annotations() -> None:
         sa.Column("y1", sa.Double(), nullable=True),
         sa.Column("x2", sa.Double(), nullable=True),
         sa.Column("y2", sa.Double(), nullable=True),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("text", _TEXT, nullable=True),
+        sa.Column("author", _TEXT, nullable=False),
         sa.Column("prediction_id", sa.Integer(), nullable=True),
         sa.Column("created_at", sa.DateTime(), nullable=False),
         sa.Column("updated_at", sa.DateTime(), nullable=False),
@@ -268,8 +285,8 @@ def _annotations() -> None:
         sa.Column("previous", sa.Integer(), nullable=True),
         sa.Column("head", sa.Integer(), nullable=True),
         sa.Column("redo", sa.Integer(), nullable=True),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("description", _TEXT, nullable=False),
+        sa.Column("author", _TEXT, nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),
         sa.CheckConstraint("action IN ('do', 'undo', 'redo')", name="ck_annotation_event_action"),
         sa.PrimaryKeyConstraint("id", name="pk_annotation_event"),
@@ -306,7 +323,7 @@ def _learning() -> None:
         "training_run",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("task", sa.String(length=16), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("method", _TEXT, nullable=False),
         sa.Column("seed", sa.Integer(), nullable=False),
         sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -320,12 +337,12 @@ def _learning() -> None:
     op.create_table(
         "model_version",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("title", _TEXT, nullable=False),
         sa.Column("task", sa.String(length=16), nullable=False),
-        sa.Column("base_pack", sa.Text(), nullable=False),
-        sa.Column("base_fingerprint", sa.Text(), nullable=False),
-        sa.Column("method", sa.Text(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("base_pack", _TEXT, nullable=False),
+        sa.Column("base_fingerprint", _TEXT, nullable=False),
+        sa.Column("method", _TEXT, nullable=False),
+        sa.Column("path", _TEXT, nullable=False),
         sa.Column("snapshot_id", sa.Integer(), nullable=True),
         sa.Column("training_run_id", sa.Integer(), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
@@ -342,10 +359,10 @@ def _evaluation() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("training_run_id", sa.Integer(), nullable=True),
         sa.Column("snapshot_id", sa.Integer(), nullable=True),
-        sa.Column("model", sa.Text(), nullable=False),
+        sa.Column("model", _TEXT, nullable=False),
         sa.Column("part", sa.String(length=16), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("name", _TEXT, nullable=False),
+        sa.Column("label", _TEXT, nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         sa.Column("low", sa.Double(), nullable=True),
         sa.Column("high", sa.Double(), nullable=True),
@@ -372,9 +389,9 @@ def _audit() -> None:
         "audit_event",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("at", sa.String(length=40), nullable=False),
-        sa.Column("author", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("author", _TEXT, nullable=False),
+        sa.Column("kind", _TEXT, nullable=False),
+        sa.Column("data", _TEXT, nullable=False),
         sa.Column("previous_hash", sa.String(length=64), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_audit_event"),
