@@ -11,33 +11,20 @@ import pytest
 
 from vlmtool_core.cli.main import run_cli
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "engine"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "engine" / "hub"))
 
-from hub_server import HubServer, Repo, serving
+from hub_server import HubServer, Repo, serving, use_hub, vit_files
 
 
 @pytest.fixture(scope="module")
 def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
-    folder = tmp_path_factory.mktemp("made") / "vit"
-    config = ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        image_size=32, patch_size=16,
-    )  # fmt: skip
-    ViTForImageClassification(config).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return vit_files(tmp_path_factory.mktemp("made") / "vit")
 
 
 @pytest.fixture
 def hub(home: Path, monkeypatch: pytest.MonkeyPatch, model_files) -> Iterator[HubServer]:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_TOKEN_PATH", str(home / "no-token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
     with serving() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        use_hub(monkeypatch, server)
         server.repos["acme/vit"] = Repo(dict(model_files), licence="gemma")
         yield server
 

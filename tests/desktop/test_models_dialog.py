@@ -20,9 +20,9 @@ from vlmtool_core.records import ErrorInfo
 from vlmtool_desktop.dialogs.models_dialog import ModelsDialog
 from vlmtool_desktop.model_list import Filter, lines_from_json
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "engine"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "core" / "engine" / "hub"))
 
-from hub_server import Fault, HubServer, Repo, serving
+from hub_server import Fault, HubServer, Repo, serving, use_hub, vit_files
 
 HOST_MS = 120_000
 
@@ -147,26 +147,13 @@ def test_filters_as_data() -> None:
 
 @pytest.fixture(scope="module")
 def model_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
-    folder = tmp_path_factory.mktemp("made") / "vit"
-    config = ViTConfig(
-        hidden_size=96, num_hidden_layers=1, num_attention_heads=2, intermediate_size=384,
-        image_size=32, patch_size=16,
-    )  # fmt: skip
-    ViTForImageClassification(config).save_pretrained(folder)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return vit_files(tmp_path_factory.mktemp("made") / "vit")
 
 
 @pytest.fixture
 def hub(home: Path, monkeypatch: pytest.MonkeyPatch, model_files) -> Iterator[HubServer]:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_TOKEN_PATH", str(home / "no-token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
     with serving() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        use_hub(monkeypatch, server)
         server.repos["acme/vit"] = Repo(dict(model_files), licence="gemma")
         yield server
 

@@ -23,6 +23,7 @@ class ModelDetails(QWidget):
         self.page = QLabel()
         self.page.setTextFormat(Qt.TextFormat.RichText)
         self.page.setWordWrap(True)
+        self.page.setOpenExternalLinks(True)
         self.page.setTextInteractionFlags(Qt.TextInteractionFlag.TextBrowserInteraction)
         self.consent = QCheckBox(self.tr("I have read the terms and accept them"))
         self.consent.toggled.connect(self.changed)
@@ -47,8 +48,9 @@ class ModelDetails(QWidget):
         self.title.setText(title)
         self.note.setText(note)
         self.note.setVisible(bool(note))
-        self.facts.setText("")
-        self.page.setText("")
+        for label in (self.facts, self.page):
+            label.setText("")
+            label.hide()
         self.consent.setVisible(consent)
 
     def show_line(self, line: ModelLine | None, count: int = 0) -> None:
@@ -61,10 +63,11 @@ class ModelDetails(QWidget):
         consent = line.consent and not line.installed
         self._begin(line.id, line.title, line.note, consent=consent)
         self.facts.setText("\n".join(self._facts(line)))
+        self.facts.show()
         if line.page:
             words = self.tr("Page and terms")
             self.page.setText(f'<a href="{line.page}">{words}</a>: {line.page}')
-            self.page.setOpenExternalLinks(True)
+            self.page.show()
 
     def _facts(self, line: ModelLine) -> list[str]:
         about = "" if line.installed else self.tr("about ")

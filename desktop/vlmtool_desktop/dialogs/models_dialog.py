@@ -41,6 +41,7 @@ from vlmtool_desktop.widgets.parts import push_button, row, set_role, text_label
 
 SUFFIX = ".vlmpack"
 _ID = Qt.ItemDataRole.UserRole
+_LICENCE = 4
 
 
 class ModelsDialog(QDialog):
@@ -59,7 +60,7 @@ class ModelsDialog(QDialog):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(self.tr("Models"))
-        self.resize(1120, 640)
+        self.resize(1180, 660)
         self.setAcceptDrops(True)
         self._lines: tuple[ModelLine, ...] = ()
         self._running = False
@@ -116,6 +117,9 @@ class ModelsDialog(QDialog):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        # Names of licences may be long; the whole name is in the card beside the table.
+        header.setSectionResizeMode(_LICENCE, QHeaderView.ResizeMode.Interactive)
+        header.resizeSection(_LICENCE, 105)
         self.table.itemSelectionChanged.connect(self._update)
 
     def _make_buttons(self) -> None:
@@ -151,8 +155,8 @@ class ModelsDialog(QDialog):
         filters.setStretch(0, 1)
         body = QHBoxLayout()
         body.setSpacing(14)
-        body.addWidget(self.table, 5)
-        body.addWidget(self.details, 3)
+        body.addWidget(self.table, 2)
+        body.addWidget(self.details, 1)
         buttons = row(self.get_button, self.verify_button, self.remove_button, spacing=8)
         buttons.addStretch()
         for button in (self.import_button, self.export_button, self.close_button):
@@ -196,7 +200,7 @@ class ModelsDialog(QDialog):
         )
 
     def _show(self) -> None:
-        chosen = self.chosen_ids()
+        chosen = [] if self._reference() else self.chosen_ids()
         wanted = self.filter()
         lines = [line for line in self._lines if wanted.keeps(line)]
         self.table.blockSignals(True)

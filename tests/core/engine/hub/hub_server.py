@@ -11,9 +11,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
+from vlmtool_core.engine.hub import Patience
+
 LARGE = 1000
+REPO = "acme/Tiny-ViT"
+WEIGHTS = "model.safetensors"
+HASTE = Patience(silence=2.0, pause=0.005, longest_pause=3.0, tries=4)
+_PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME")
 
 
 @dataclass
@@ -221,3 +231,31 @@ def serving() -> Iterator[HubServer]:
         yield server
     finally:
         server.close()
+
+
+def left_over(root: Path) -> list[str]:
+    """What lies in a model store, hidden folders too."""
+    return sorted(path.name for path in root.iterdir()) if root.exists() else []
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, server: HubServer) -> None:
+    """Let this process and its children find this hub, without proxies and tokens."""
+    for name in (*_PROXIES, *_TOKENS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_TOKEN_PATH", "/nowhere/token")
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+
+
+def vit_files(folder: Path) -> dict[str, bytes]:
+    """The files of a tiny random classifier."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=96, num_hidden_layers=1, num_attention_heads=2, intermediate_size=384,
+        image_size=32, patch_size=16, id2label={0: "cat", 1: "dog"}, label2id={"cat": 0, "dog": 1},
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
