@@ -224,6 +224,13 @@ def _model(window: MainWindow) -> list[Action]:
             icon="download",
             separator=True,
         ),
+        Action(
+            "models",
+            QT_TRANSLATE_NOOP("actions", "All &models…"),
+            lambda: window.model_packs.open(),
+            MODEL,
+            ("Ctrl+M",),
+        ),
     ]
 
 

@@ -25,6 +25,7 @@ from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.controllers.commands import Commands
 from vlmtool_desktop.controllers.engine_controller import EngineController
 from vlmtool_desktop.controllers.host_controller import HostController
+from vlmtool_desktop.controllers.models_controller import ModelsController
 from vlmtool_desktop.controllers.project_controller import ProjectController
 from vlmtool_desktop.controllers.training_controller import TrainingController
 from vlmtool_desktop.controllers.viewer_controller import ViewerController
@@ -71,6 +72,7 @@ class MainWindow(QMainWindow):
         self.window_menu = WindowMenu(self)
         self.toolbar = self._make_toolbar()
         self.training = TrainingController(self)
+        self.model_packs = ModelsController(self)
         self.workflows = WorkflowController(self)
         connect_all(self)
         self.setAcceptDrops(True)

@@ -15,6 +15,7 @@ from vlmtool_core.settings import save_settings
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.dialogs.help_dialogs import AboutDialog, CheatSheet, HelpDialog
 from vlmtool_desktop.dialogs.labels_dialog import LabelsDialog
+from vlmtool_desktop.dialogs.models_dialog import SUFFIX
 from vlmtool_desktop.dialogs.project_dialogs import AddDialog, NewProjectDialog
 from vlmtool_desktop.dialogs.run_dialog import RunChoices, RunDialog
 from vlmtool_desktop.dialogs.settings_dialog import SettingsDialog
@@ -74,8 +75,11 @@ class Commands(QObject):
         self._window.project.close()
 
     def take_dropped(self, files: Sequence[Path]) -> None:
-        """A project is opened; anything else is added, to a new project if none is open."""
-        if len(files) == 1 and _is_project(files[0]):
+        """A project is opened, a bundle of models imported; anything else is added, to a new
+        project if none is open."""
+        if len(files) == 1 and files[0].suffix == SUFFIX:
+            self._window.model_packs.take_bundle(str(files[0]))
+        elif len(files) == 1 and _is_project(files[0]):
             self.open_root(files[0])
         elif len(files) == 1 and files[0].name in _PROJECT_FILES:
             self.open_root(files[0].parent)

@@ -72,6 +72,7 @@ def _connect_start(window: MainWindow) -> None:
     start.open_requested.connect(commands.open_project)
     start.project_chosen.connect(commands.open_root)
     start.pull_requested.connect(window.engine.pull_starter)
+    start.models_requested.connect(lambda: window.model_packs.open())
     start.help_requested.connect(lambda: commands.show_help())
 
 
