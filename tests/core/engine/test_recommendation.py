@@ -82,7 +82,7 @@ def test_the_strongest_comes_first_within_a_task() -> None:
     found = recommend(24, "cuda", domain="general", task=Task.ASK)
     assert [card.id for card in found][:2] == ["qwen3-vl-8b", "qwen3-vl-4b"]
     assert all(Task.ASK in card.tasks for card in found)
-    assert [card.id for card in recommend(24, "cuda", task=Task.SEGMENT)][0] == "sam2-large"
+    assert next(card.id for card in recommend(24, "cuda", task=Task.SEGMENT)) == "sam2-large"
     assert recommend(24, "cuda", task=Task.ENHANCE) == []
     assert recommend(0.5, "cpu", task=Task.ASK) == []
 
