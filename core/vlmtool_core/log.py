@@ -17,7 +17,7 @@ _ROOT = r"(?:[A-Za-z]:[\\/]|\\\\|/)"
 # Two separators make a path: a single one is in many words ("and/or").
 _PATHS = re.compile(
     rf"""(?P<quote>['"]){_ROOT}.*?(?P=quote)"""
-    rf"""|(?<![\w/\\.<]){_ROOT}[^\n"'<>|:*?]*[\\/][^\n"'<>|:*?]*"""
+    rf"""|(?<![\w/\\.<])(?!(?<=:)//){_ROOT}[^\n"'<>|:*?]*[\\/][^\n"'<>|:*?]*"""
 )
 _OWN = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parent.parent)})
 

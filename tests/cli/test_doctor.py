@@ -11,16 +11,24 @@ from pathlib import Path
 import pytest
 
 from vlmtool_core.cli import doctor_libraries
-from vlmtool_core.cli.doctor_checks import State, examine, opencv_check, torch_pair
+from vlmtool_core.cli.doctor_checks import (
+    State,
+    examine,
+    memory_check,
+    opencv_check,
+    torch_pair,
+)
 from vlmtool_core.cli.doctor_libraries import Library, desktop_libraries, install_command, loads
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.engine.device_report import why_no_gpu
+from vlmtool_core.engine.memory import GB, Memory
 
 
 def test_this_machine_has_what_is_needed(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["doctor", "--json"]) == 0
     checks = {c["name"]: c for c in json.loads(capfd.readouterr().out)}
-    assert {"Python", "torch", "device", "OpenCV", "folders", "disk", "settings"} <= checks.keys()
+    assert {"Python", "torch", "device", "memory", "OpenCV"} <= checks.keys()
+    assert {"folders", "disk", "settings"} <= checks.keys()
     assert checks["model packs"]["state"] == "note"
     assert "models pull starter" in checks["model packs"]["remedy"]
     assert all(c["state"] in ("ok", "note", "warning") for c in checks.values())
@@ -47,6 +55,19 @@ def test_wrong_settings_are_named_with_exit_code_3(
     error = capfd.readouterr().err
     assert "batch_size" in error
     assert "settings.toml" in error
+
+
+def test_the_memory_for_models_is_told_and_what_does_not_fit() -> None:
+    memory = Memory(total=16 * GB, available=8 * GB)
+    needs = {"small": 2 * GB, "large": 9 * GB}
+    found = memory_check(needs, 12 * GB, memory)
+    assert found.state is State.WARNING
+    assert "models may take 12.0 GB together; 8.0 GB of 16.0 GB free" in found.text
+    assert "1.8 billion parameters in float32" in found.text
+    assert "do not fit: large (9.0 GB)" in found.text
+    assert "memory_budget_gb" in found.remedy
+    assert memory_check({"small": 2 * GB}, 12 * GB, memory).state is State.OK
+    assert "0.9 billion" in memory_check({}, 4 * GB, memory).text
 
 
 def test_a_home_that_cannot_be_written_is_named(

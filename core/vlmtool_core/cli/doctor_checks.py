@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, distributions, version
+from typing import TYPE_CHECKING
 
 from vlmtool_core import paths
 from vlmtool_core.cli.doctor_libraries import desktop_libraries
-from vlmtool_core.errors import VlmtoolError
+from vlmtool_core.errors import VlmtoolError, in_gb
 from vlmtool_core.records import Json
+
+if TYPE_CHECKING:
+    from vlmtool_core.engine.memory import Memory
 
 OPENCV = "opencv-python-headless"
 LITTLE_SPACE = 2 * 1024**3
@@ -55,7 +59,7 @@ def examine(*, thorough: bool = True) -> list[Check]:
     parts: list[Callable[[], Iterator[Check]]] = [
         _python,
         _torch_pair,
-        *([_device] if thorough else []),
+        *([_device, _memory] if thorough else []),
         _opencv,
         _desktop,
         _folders,
@@ -115,6 +119,38 @@ def _device() -> Iterator[Check]:
     state = State.NOTE if found.reason else State.OK
     text = f"{found.name}: {found.reason}" if found.reason else found.name
     yield Check("device", state, text, found.remedy)
+
+
+def memory_check(needs: Mapping[str, int], budget: int, memory: Memory) -> Check:
+    """Which models fit. needs : bytes by installed pack; budget : bytes for all loaded models"""
+    from vlmtool_core.engine.memory import largest_model
+
+    room = min(budget, memory.available)
+    free = f"{in_gb(memory.available)} of {in_gb(memory.total)} free"
+    billions = largest_model(room, "float32") / 1e9
+    text = (
+        f"models may take {in_gb(budget)} together; {free}: "
+        f"room for about {billions:.1f} billion parameters in float32"
+    )
+    large = [f"{pack} ({in_gb(need)})" for pack, need in sorted(needs.items()) if need > room]
+    if not large:
+        return Check("memory", State.OK, text)
+    remedy = "Use smaller models, close other programs, or raise memory_budget_gb in the settings."
+    return Check("memory", State.WARNING, f"{text}; these do not fit: {', '.join(large)}", remedy)
+
+
+def _memory() -> Iterator[Check]:
+    from vlmtool_core.engine import Engine
+    from vlmtool_core.engine.memory import memory_of
+    from vlmtool_core.settings import load_settings
+
+    try:
+        engine = Engine(device=load_settings().device)
+        needs = {pack.id: engine.memory_needed(pack) for pack in engine.store.installed()}
+        yield memory_check(needs, engine.memory_budget, memory_of(engine.device))
+    except (VlmtoolError, ImportError, OSError) as error:
+        # What is wrong with the device, the settings or the packs has a check of its own.
+        yield Check("memory", State.NOTE, f"not known: {error}")
 
 
 def opencv_check(names: set[str]) -> Check:

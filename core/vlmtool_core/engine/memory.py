@@ -66,6 +66,11 @@ def memory_needed(pack: Pack, dtype: str) -> int:
     return int((size or pack.size_bytes) * WORKING_ROOM)
 
 
+def largest_model(room: int, dtype: str) -> int:
+    """Parameters of the largest model that fits into so many bytes, its working room included."""
+    return int(room / WORKING_ROOM / _ITEM_BYTES[dtype])
+
+
 def free_memory(device: str) -> None:
     """Give back to the system what unloaded models have left behind."""
     gc.collect()
