@@ -10,7 +10,9 @@ import importlib
 import sys
 from pathlib import Path
 
-NO_BENCHMARKS = {"__main__", "__init__", "common"}
+NO_BENCHMARKS = {
+    "__main__", "__init__", "common", "engine_side", "engine_gpu", "photographs", "real_sizes",
+}  # fmt: skip
 
 
 def main(names: list[str]) -> int:

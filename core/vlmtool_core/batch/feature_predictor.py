@@ -56,6 +56,10 @@ class FeaturePredictor(Predictor):
         self._reads = True
         self._found: dict[Key, Known] = {}
 
+    @property
+    def batch_size(self) -> int:
+        return self._embed.batch_size
+
     def send_to(self, sink: Callable[[Iterable[Kept]], None], *, read: bool) -> None:
         """In a worker: give new embeddings to `sink`, and never write to the cache.
 

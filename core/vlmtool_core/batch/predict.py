@@ -53,6 +53,7 @@ class Predictor:
     """Runs one spec on one engine. Batches are halved for good when memory runs out.
 
     rank : who goes first where several wait for the engine
+    batch_size : frames at a time; 0 for as many as the engine finds best
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Predictor:
         self._spec = spec
         self._rank = rank
         self._head = load_head(spec.head)
-        self.batch_size = max(1, min(batch_size, MOST_FRAMES.get(spec.task, batch_size)))
+        self._batch_size = batch_size
+        self._finds = False
 
     def identity(self) -> ModelIdentity:
         """Which model speaks; a trained head is named after the pack's version ("1.0+v3").
@@ -76,6 +78,24 @@ class Predictor:
         if self._head is None or spec.head_version is None:
             return model
         return replace(model, version=f"{model.version}+{spec.head_version}")
+
+    @property
+    def batch_size(self) -> int:
+        """Frames at a time. Where the engine must find the number, it loads the model.
+
+        Raises
+        ------
+        MissingPackError, TaskNotServedError, NotEnoughMemoryError
+        """
+        if not self._batch_size:
+            task, model = self._spec.task, self._pack
+            self._batch_size = self._engine.batch_size(task, self._spec.labels, model=model)
+            self._finds = True
+        return max(1, min(self._batch_size, MOST_FRAMES.get(self._spec.task, self._batch_size)))
+
+    @property
+    def _pack(self) -> str | None:
+        return self._spec.model or (self._head.pack if self._head else None)
 
     def decode_side(self) -> int:
         """Longer side in pixels at which the model wants its pictures; loads the model."""
@@ -95,7 +115,7 @@ class Predictor:
     @functools.cached_property
     def _wanted(self) -> tuple[int, ImageInput | None]:
         task = self._spec.task
-        model = self._spec.model or (self._head.pack if self._head else None)
+        model = self._pack
         try:
             side = self._engine.decode_side(task, model)
             return side, self._engine.image_input(task, model)
@@ -137,7 +157,9 @@ class Predictor:
                 return self._one_by_one(frames, error)
             outcomes = [_out_of_memory(error)] * len(frames)
         if len(frames) > 1 and any(map(_ran_out_of_memory, outcomes)):
-            self.batch_size = max(1, len(frames) // 2)
+            self._batch_size = max(1, len(frames) // 2)
+            if self._finds:
+                self._engine.smaller_batches(self._spec.task, self.batch_size, model=self._pack)
             log.warning("out of memory: going on with batches of %d", self.batch_size)
             free_memory()
             return []

@@ -83,7 +83,8 @@ def run_items(
         jobs, skipped = plan(refs, spec, ledger.finished(), hashes, retry_failed=retry_failed)
         writer = _Writer(spec, model, ledger, hashes, len(jobs), progress, on_rows)
         predictor.look_up(hashes.told(job.item).sha256 for job in jobs)
-        jobs = in_parts(jobs, refs, predictor.batch_size)
+        if jobs:
+            jobs = in_parts(jobs, refs, predictor.batch_size)
         work = Work(jobs, spec, engine, predictor, model, hashes, cancel)
         with (executor or LocalExecutor()).open(work) as batches:
             try:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from vlmtool_core.engine import builtin_packs
 from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.batch_sizes import BatchSizes
 from vlmtool_core.engine.chatting import check_turns, converse
 from vlmtool_core.engine.devices import choose_device
 from vlmtool_core.engine.family import Family
 from vlmtool_core.engine.guarding import guarded, problem_of
 from vlmtool_core.engine.heads import ProbeHead
 from vlmtool_core.engine.loaded import LoadedModel, LoadedModels
-from vlmtool_core.engine.loading import PackLoader
+from vlmtool_core.engine.loading import Computing, PackLoader
 from vlmtool_core.engine.memory import free_memory, memory_budget, memory_of
 from vlmtool_core.engine.model_store import ModelStore
 from vlmtool_core.engine.numerics import Numerics, with_numerics
@@ -51,7 +52,7 @@ DEFAULT_PACKS = {
 _DEFAULT_TOP = 5
 
 
-class Engine(OnePictureTasks, Rescoring):
+class Engine(OnePictureTasks, Rescoring, BatchSizes, Computing):
     """The one way to run models. Calls from several threads are served one after the other.
 
     Parameters
@@ -301,12 +302,7 @@ class Engine(OnePictureTasks, Rescoring):
         return self.family(model or DEFAULT_PACKS[task]).decode_side(task)
 
     def image_input(self, task: Task, model: str | None = None) -> ImageInput | None:
-        """How decoding threads make the network's input for this task; loads the model.
-
-        Raises
-        ------
-        MissingPackError, PackIntegrityError
-        """
+        """How decoding threads make the network's input for this task; loads the model."""
         return self.family(model or DEFAULT_PACKS[task]).image_input(task)
 
     def embedding_size(self, model: str | None = None) -> int:

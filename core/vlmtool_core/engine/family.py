@@ -143,7 +143,7 @@ class Family:
         """
         return DECODE_SIDE[task]
 
-    def image_input(self, task: Task) -> ImageInput | None:  # noqa: ARG002
+    def image_input(self, task: Task) -> ImageInput | None:
         """How pictures become the network's input where that needs nothing but the picture; the
         threads that decode then do it. None: `decode_side` says how large pictures come.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from vlmtool_core.engine import precision
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 
 
 class PackLoader:
-    """Loads packs for one engine, each in the precision that was found to be right for it."""
+    """Loads packs for one engine, each in the precision that was found to be right for it.
+
+    wanted : what the user asks for
+    """
 
     def __init__(self, engine: Surroundings, numerics: Numerics) -> None:
         self._engine = engine
-        self._numerics = numerics
+        self.wanted = numerics
         self._lock = threading.Lock()
 
     def load(self, pack: Pack) -> Family:
@@ -47,10 +51,10 @@ class PackLoader:
 
     def dtype_of(self, pack: Pack) -> str | None:
         """ "float32" or "bfloat16"; None while it has to be found by comparing."""
-        if self._numerics.precision == FLOAT32:
+        if self.wanted.precision == FLOAT32:
             return FLOAT32
         kind = family_named(pack.family)
-        found = precision.known(pack, kind, self._numerics.precision, self._engine.device)
+        found = precision.known(pack, kind, self.wanted.precision, self._engine.device)
         return None if found is None else found.dtype
 
     def fingerprint_of(self, pack: Pack) -> str:
@@ -58,11 +62,16 @@ class PackLoader:
 
         Loads the pack when its precision is not known yet.
         """
+        used = self.numerics_of(pack)
+        return fingerprint_in(pack, used.precision, used.backend)
+
+    def numerics_of(self, pack: Pack) -> Numerics:
+        """What a pack computes in and with; loads it where that is not known yet."""
         dtype = self.dtype_of(pack)
         if dtype is None:
             self._engine.family(pack.id)
             dtype = self.dtype_of(pack) or FLOAT32
-        return fingerprint_in(pack, dtype, self._backend_of(pack))
+        return Numerics(dtype, self._backend_of(pack), self.wanted.compiled)
 
     def memory_needed(self, pack: Pack) -> int:
         """Bytes that a pack takes when it is loaded here."""
@@ -70,12 +79,45 @@ class PackLoader:
 
     def _backend_of(self, pack: Pack) -> str:
         """The runtime of the parts that may run elsewhere than in torch."""
-        wanted = self._numerics.backend
+        wanted = self.wanted.backend
         return wanted if wanted in family_named(pack.family).backends else TORCH
 
     def _family(self, pack: Pack, dtype: str) -> Family:
-        backend, compiled = self._backend_of(pack), self._numerics.compiled
+        backend, compiled = self._backend_of(pack), self.wanted.compiled
         return family_named(pack.family)(pack, Place(self._engine, dtype, backend, compiled))
+
+
+class Computing:
+    """The part of `Engine` that says what models compute in and with."""
+
+    _packs: PackLoader
+
+    @abstractmethod
+    def _pack(self, pack_id: str) -> Pack: ...
+
+    @property
+    def dtype(self) -> str:
+        """ "float32" or "bfloat16": of a model of which nothing else is known."""
+        return self._packs.wanted.precision.replace("auto", FLOAT32)
+
+    @property
+    def backend(self) -> str:
+        """The runtime that is asked for: "torch" or "openvino"."""
+        return self._packs.wanted.backend
+
+    @property
+    def compiled(self) -> bool:
+        """Whether torch is asked to compile models."""
+        return self._packs.wanted.compiled
+
+    def numerics_of(self, model: str) -> Numerics:
+        """What a model computes in and with here; "auto" decided, if need be by loading it.
+
+        Raises
+        ------
+        MissingPackError
+        """
+        return self._packs.numerics_of(self._pack(model))
 
 
 def fingerprint_in(pack: Pack, dtype: str, backend: str) -> str:

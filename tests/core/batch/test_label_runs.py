@@ -55,6 +55,9 @@ class Counting(Engine):
         self.seen += len(frames)
         return super().embed(frames, **options)
 
+    def batch_size(self, *_: Any, **__: Any) -> int:
+        return 5
+
 
 @pytest.fixture
 def engine(store: ModelStore, home: Path) -> Iterator[Counting]:

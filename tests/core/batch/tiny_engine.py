@@ -64,6 +64,11 @@ class TinyEngine:
         self._begin(frames)
         return [_whole_frame(frame) for frame in frames]
 
+    def batch_size(self, task: Any, labels: Any = (), *, model: Any = None) -> int:
+        return 16
+
+    def smaller_batches(self, task: Any, size: int, *, model: Any = None) -> None: ...
+
     def rescores(self, model: Any) -> bool:
         return False
 

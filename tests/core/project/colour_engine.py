@@ -36,6 +36,11 @@ class ColourEngine:
     def decode_side(self, task: Any, model: Any = None) -> int:
         return 640
 
+    def batch_size(self, task: Any, labels: Any = (), *, model: Any = None) -> int:
+        return 16
+
+    def smaller_batches(self, task: Any, size: int, *, model: Any = None) -> None: ...
+
     def rescores(self, model: Any) -> bool:
         return False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import vlmtool_core
@@ -19,6 +19,7 @@ from vlmtool_core.batch.executors.base import Work
 from vlmtool_core.batch.feature_predictor import FeaturePredictor, Kept, predictor_for
 from vlmtool_core.batch.pipeline import Batch, Pipeline
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.engine.numerics import Numerics
 from vlmtool_core.errors import PackIntegrityError, UsageError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media.hashing import sha256_of_item
@@ -36,7 +37,7 @@ class WorkerSpec:
     models_root : the model store, to be seen by every worker under the same path
     device : "auto", "cpu" or "cuda", chosen where the worker runs
     settings : the driver's, whatever file the worker's machine has
-    home, plugins : the driver's `VLMTOOL_HOME` and `VLMTOOL_PLUGINS`, None where not set
+    numerics : what the driver's model computes in, whatever is faster where the worker runs
     cached : whether the feature cache of `home` is read (on the driver's machine)
     threads : of the model and for decoding; 0 leaves the choice to them
     bytes_ahead : of pixels that wait for the model
@@ -48,6 +49,7 @@ class WorkerSpec:
     models_root: Path
     device: str
     settings: Settings
+    numerics: Numerics = field(default_factory=Numerics)
     home: str | None = None
     plugins: str | None = None
     cached: bool = False
@@ -65,7 +67,8 @@ class WorkerSpec:
             model=work.model,
             models_root=work.engine.store.root.absolute(),
             device=work.engine.wanted_device,
-            settings=load_settings(),
+            settings=replace(load_settings(), batch_size=work.predictor.batch_size),
+            numerics=work.engine.numerics_of(work.model.id),
             home=os.environ.get(paths.HOME_VARIABLE),
             plugins=os.environ.get(_PLUGINS),
             cached=cached,
@@ -109,7 +112,8 @@ class BatchWorker:
 
             torch.set_num_threads(worker.threads)
         self._worker = worker
-        self._engine = Engine(ModelStore(worker.models_root), device=worker.device)
+        store = ModelStore(worker.models_root)
+        self._engine = Engine(store, device=worker.device, numerics=worker.numerics)
         size = worker.settings.batch_size
         self._predictor = predictor_for(self._engine, worker.spec, batch_size=size)
         self._made: list[Kept] = []
