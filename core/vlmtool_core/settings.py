@@ -50,7 +50,10 @@ class Settings:
         1_000_000, "Most frames that an item may have", minimum=1, maximum=100_000_000
     )
     batch_size: int = _setting(
-        16, "Frames per forward pass; halved when memory runs out", minimum=1, maximum=1024
+        0,
+        "Frames per forward pass; 0 finds the fastest number, halved when memory runs out",
+        minimum=0,
+        maximum=1024,
     )
     memory_budget_gb: int = _setting(
         0,
