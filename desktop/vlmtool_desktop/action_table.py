@@ -33,6 +33,7 @@ def action_table(window: MainWindow) -> list[Action]:
         *view_actions(window),
         *go_actions(window),
         *_model(window),
+        *_packs(window),
         *_engine(window),
         *_labels(window),
         *_help(window),
@@ -216,6 +217,11 @@ def _model(window: MainWindow) -> list[Action]:
             toolbar=True,
             brief=QT_TRANSLATE_NOOP("actions", "Train"),
         ),
+    ]
+
+
+def _packs(window: MainWindow) -> list[Action]:
+    return [
         Action(
             "pull",
             QT_TRANSLATE_NOOP("actions", "&Get the starter models"),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.memory import WORKING_ROOM
 from vlmtool_core.engine.model_folder import ModelFolder, read_model_folder
 from vlmtool_core.engine.pack_files import (
     is_licence,
@@ -22,8 +23,6 @@ from vlmtool_core.errors import UsageError, VlmtoolError
 
 # Files of words and merges may be tens of megabytes and hold no settings.
 _NO_SETTINGS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
-# Buffers and the activations of a small batch, on top of the weights.
-_WORKING_ROOM = 1.2
 _CODE_MARK = b'"auto_map"'
 
 
@@ -39,7 +38,7 @@ def describe_folder(folder: Path, pack_id: str, *, known: Mapping[str, str] | No
     model = read_model_folder(folder)
     family = family_for(folder, model, model.files)
     weights = _weights(folder, model.files)
-    memory = int(sum(tensor_memory(folder / name) for name in weights) * _WORKING_ROOM)
+    memory = int(sum(tensor_memory(folder / name) for name in weights) * WORKING_ROOM)
     hashes = known or {}
     names = sorted({*small_files(model.files), *weights})
     files = tuple(

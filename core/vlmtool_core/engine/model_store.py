@@ -264,10 +264,14 @@ class ModelStore:
         return found
 
     def _remedy(self, pack_id: str) -> str:
+        from vlmtool_core.engine.recommendation import recommended
+
         card = self.cards.get(pack_id)
-        if card is None:
-            return "Choose one of: vlmtool-cli models list"
-        return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"
+        if card is not None:
+            return f"Run: vlmtool-cli models pull {card.groups[0] if card.groups else card.id}"
+        if pack_id in {one.id for one in recommended()}:
+            return f"Run: vlmtool-cli models pull {pack_id}"
+        return "Choose one of: vlmtool-cli models list"
 
 
 def _readable(versions: Sequence[Path]) -> list[Pack]:

@@ -127,6 +127,17 @@ class Pack:
                 digest.update(f"{file.name}:{file.sha256}\n".encode())
         return digest.hexdigest()
 
+    @property
+    def repair_command(self) -> str:
+        """The command that brings its files again."""
+        kind, _, place = self.source.partition(" ")
+        if kind == "folder":
+            return f'vlmtool-cli models add "{place}" --id {self.id}'
+        if kind == "hub":
+            agreed = " --accept-licence" if self.licence_accepted_at else ""
+            return f"vlmtool-cli models pull {place} --id {self.id}{agreed}"
+        return f"vlmtool-cli models pull {self.id}"
+
     def file(self, name: str) -> Path:
         return self.location / name
 
@@ -282,6 +293,11 @@ def expand(ids: Sequence[str], cards: Mapping[str, Card]) -> list[Card]:
         members = [c for c in cards.values() if name == c.id or name in c.groups]
         if not members:
             known = ", ".join([*groups, *cards])
-            raise UsageError(f"no pack named {name!r}", remedy=f"Choose from: {known}", field="ID")
+            raise UsageError(
+                f"no pack named {name!r}",
+                remedy=f"Choose from: {known}; or see vlmtool-cli models recommend, or write "
+                "org/name for a repository of the hub.",
+                field="ID",
+            )
         chosen.update((card.id, card) for card in members)
     return list(chosen.values())

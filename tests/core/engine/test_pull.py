@@ -88,6 +88,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
         monkeypatch.delenv(name, raising=False)
     yield served
     served.server.shutdown()
+    served.server.server_close()
 
 
 @pytest.fixture
