@@ -29,7 +29,11 @@ def hub(home: Path, monkeypatch: pytest.MonkeyPatch, model_files) -> Iterator[Hu
         yield server
 
 
-def test_terms_are_accepted_by_an_option_and_stored(hub, capsys):
+def hub_files(home: Path) -> list[Path]:
+    return list((home / "models").rglob("*.safetensors"))
+
+
+def test_terms_are_accepted_by_an_option_and_stored(hub, home, capsys):
     assert run_cli(["models", "pull", "acme/vit"]) == 1
     err = capsys.readouterr().err
     assert "gemma" in err
@@ -42,6 +46,14 @@ def test_terms_are_accepted_by_an_option_and_stored(hub, capsys):
     assert shown["licence_accepted_at"]
     assert shown["licence_accepted_by"]
     assert shown["memory_bytes"] > 0
+    assert run_cli(["models", "verify", "mine"]) == 0
+    for path in hub_files(home):
+        path.write_bytes(b"broken")
+    assert run_cli(["models", "verify"]) == 1
+    commit = hub.repos["acme/vit"].commit
+    command = f"models pull acme/vit@{commit} --id mine --accept-licence"
+    assert command in capsys.readouterr().out
+    assert run_cli(command.split()) == 0
     assert run_cli(["models", "verify", "mine"]) == 0
 
 

@@ -11,8 +11,10 @@ from vlmtool_core.cli.console import emit_json, emit_table, note, progress_on_st
 from vlmtool_core.cli.families import list_families
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.model_versions import history, rollback, use
+from vlmtool_core.cli.models_torchvision import torchvision
 from vlmtool_core.cli.recommend import recommend_packs
 from vlmtool_core.engine import Card, ModelStore, Pack
+from vlmtool_core.engine.packs import verify_pack
 from vlmtool_core.engine.recommendation import Recommended, recommended
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
@@ -32,6 +34,7 @@ for _command in (
     export_packs,
     import_packs,
     keygen,
+    torchvision,
 ):
     models.add_command(_command)
 
@@ -80,17 +83,18 @@ def pull(ids: tuple[str, ...], accept_licence: bool, pack_id: str | None) -> Non
 def verify(ctx: click.Context, ids: tuple[str, ...]) -> None:
     """Check the files of packs (all installed ones when none is named)."""
     store = ModelStore()
-    broken = [] if ids else store.damaged()
-    for pack_id in ids or [pack.id for pack in store.installed()]:
+    damaged = [] if ids else store.damaged()
+    broken = [(name, error, f"vlmtool-cli models pull {name}") for name, error in damaged]
+    for pack in [store.pack(name) for name in ids] or store.installed():
         try:
-            pack = store.verify(pack_id)
+            verify_pack(pack)
         except PackIntegrityError as error:
-            broken.append((pack_id, error))
+            broken.append((pack.id, error, pack.repair_command))
         else:
             click.echo(f"{pack.id} {pack.version}: whole, {len(pack.files)} files")
-    for pack_id, problem in broken:
+    for pack_id, problem, remedy in broken:
         click.echo(f"{pack_id}: {problem}")
-        click.echo(f"  What to do: vlmtool-cli models pull {pack_id}")
+        click.echo(f"  What to do: {remedy}")
     if broken:
         ctx.exit(1)
 
