@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 _PLACES = "/usr/lib/postgresql"
 MISSING = "no PostgreSQL server here (Debian: apt-get install postgresql)"
@@ -90,8 +90,10 @@ def running_server(bin_folder: Path) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _plain_user() -> pwd.struct_passwd | None:
+def _plain_user() -> Any:
     """Somebody to run the server as, when we are root; None to run it as ourselves."""
+    import pwd
+
     if os.getuid() != 0:
         return None
     for name in ("postgres", "nobody"):

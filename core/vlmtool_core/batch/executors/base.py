@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from vlmtool_core.batch.decode import Job
+from vlmtool_core.batch.feature_predictor import FeaturePredictor
 from vlmtool_core.batch.hashes import ContentHashes
 from vlmtool_core.batch.pipeline import Batch
 from vlmtool_core.batch.predict import Predictor
@@ -71,7 +72,10 @@ class Executor(Protocol):
 
 def divided(work: Work) -> tuple[Work, Work]:
     """What the driver answers itself from its feature cache, and what there are workers for."""
-    known, others = [], []
+    if not isinstance(work.predictor, FeaturePredictor):
+        return replace(work, jobs=()), work
+    known: list[Job] = []
+    others: list[Job] = []
     for job in work.jobs:
         (known if _is_known(job, work) else others).append(job)
     return replace(work, jobs=known), replace(work, jobs=others)

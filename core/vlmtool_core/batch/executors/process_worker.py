@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from vlmtool_core.log import configure_logging
 READY = "ready"
 DONE = "done"
 
+_STDOUT, _STDERR = 1, 2
+
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +31,7 @@ def work_for(connection: Connection, spec: WorkerSpec, number: int) -> None:
     """
     # Ctrl-C and stray prints belong to the driver: it decides, and its stdout holds results.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.dup2(_STDERR, _STDOUT)
     threading.Thread(target=_end_with_the_driver, name="driver-watch", daemon=True).start()
     spec.prepare_process()
     configure_logging(f"worker-{number}")

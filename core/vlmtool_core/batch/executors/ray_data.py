@@ -95,9 +95,9 @@ def _connected(address: str | None) -> Iterator[None]:
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,
         }
-    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+    options |= {"log_to_driver": False, "configure_logging": False}
     try:
-        ray.init(**options, **quiet)
+        ray.init(**options, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"Ray does not answer: {error}",

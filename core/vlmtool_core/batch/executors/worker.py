@@ -16,17 +16,17 @@ import vlmtool_core
 from vlmtool_core import paths
 from vlmtool_core.batch.decode import MOST_BYTES_AHEAD, Job
 from vlmtool_core.batch.executors.base import Work
-from vlmtool_core.batch.feature_predictor import FeaturePredictor, Kept, predictor_for
+from vlmtool_core.batch.feature_predictor import FeaturePredictor, predictor_for
+from vlmtool_core.batch.features import Kept
 from vlmtool_core.batch.pipeline import Batch, Pipeline
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.engine.numerics import Numerics
 from vlmtool_core.errors import PackIntegrityError, UsageError
+from vlmtool_core.hooks.manager import SELECTION_VARIABLE
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media.hashing import sha256_of_item
 from vlmtool_core.records import ItemRef, ModelIdentity
 from vlmtool_core.settings import Settings, fix_settings, load_settings
-
-_PLUGINS = "VLMTOOL_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class WorkerSpec:
     device : "auto", "cpu" or "cuda", chosen where the worker runs
     settings : the driver's, whatever file the worker's machine has
     numerics : what the driver's model computes in, whatever is faster where the worker runs
+    home, plugins : the driver's `VLMTOOL_HOME` and `VLMTOOLSELECTION_VARIABLE`, None where not set
     cached : whether the feature cache of `home` is read (on the driver's machine)
     threads : of the model and for decoding; 0 leaves the choice to them
     bytes_ahead : of pixels that wait for the model
@@ -70,13 +71,13 @@ class WorkerSpec:
             settings=replace(load_settings(), batch_size=work.predictor.batch_size),
             numerics=work.engine.numerics_of(work.model.id),
             home=os.environ.get(paths.HOME_VARIABLE),
-            plugins=os.environ.get(_PLUGINS),
+            plugins=os.environ.get(SELECTION_VARIABLE),
             cached=cached,
         )
 
     def prepare_process(self) -> None:
         """Set up the process that this worker has for itself, before anything heavy is loaded."""
-        for name, value in ((paths.HOME_VARIABLE, self.home), (_PLUGINS, self.plugins)):
+        for name, value in ((paths.HOME_VARIABLE, self.home), (SELECTION_VARIABLE, self.plugins)):
             if value is not None:
                 os.environ[name] = value
         if self.gpu is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -124,18 +125,69 @@ def _table(ledger: FolderLedger, items: list[ItemRef]) -> str:
     return "".join(write_results(ledger.rows(items)))
 
 
+def _set_batch_size(home: Path, size: int) -> None:
+    """Given, lest it is measured anew in every test's fresh home."""
+    (home / "config").mkdir(exist_ok=True)
+    (home / "config" / "settings.toml").write_text(f"batch_size = {size}\n")
+
+
+@pytest.fixture(autouse=True)
+def _batches_of_sixteen(home: Path) -> None:
+    _set_batch_size(home, 16)
+
+
 @pytest.fixture(scope="session")
 def expected(models: Path, inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the local executor makes of `inputs`."""
+    home = tmp_path_factory.mktemp("home")
+    _set_batch_size(home, 16)
     items = items_of(inputs)
     assert len(items) == 200
     engine = Engine(ModelStore(models), device="cpu")
-    file = tmp_path_factory.mktemp("expected") / "ledger.sqlite"
+    file = home / "ledger.sqlite"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLMTOOL_HOME", str(home))
+        return _expected(items, engine, file)
+
+
+def _expected(items: list[ItemRef], engine: Engine, file: Path) -> str:
     with FolderLedger(file, CLASSIFY, Predictor(engine, CLASSIFY).identity()) as ledger:
         report = run_items(items, CLASSIFY, engine=engine, ledger=ledger)
         assert report.failed == 3
         assert report.ok == 196 - 1 + 8 + 5
         return _table(ledger, items)
+
+
+@pytest.fixture
+def some(inputs: Path, tmp_path: Path, home: Path) -> Path:
+    """Twelve pictures, two to a part, each in a batch of its own."""
+    _set_batch_size(home, 1)
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for number in range(12):
+        os.link(inputs / f"p{number}.jpg", folder / f"p{number}.jpg")
+    return folder
+
+
+# Read by every Python that starts with it on its path: workers and actors, not this process.
+_DEADLY = """
+import os, signal, sys
+def watch(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("deadly.jpg"):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+"""
+
+
+@pytest.fixture
+def deadly(some: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`some`, with a thirteenth picture that kills each worker that opens it."""
+    os.link(inputs / "p41.jpg", some / "p7-deadly.jpg")
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "sitecustomize.py").write_text(_DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(code))
+    return some
 
 
 @pytest.fixture(autouse=True)
