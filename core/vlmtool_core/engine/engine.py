@@ -267,7 +267,8 @@ class Engine(OnePictureTasks, Rescoring, BatchSizes, Computing):
         pack_id = model or DEFAULT_PACKS[Task.ASK]
         require_task(self._pack(pack_id), Task.ASK)
         with self._at_work(pack_id) as family:
-            return converse(family, turns, answer, max_tokens, on_text)
+            outcome = converse(family, turns, answer, max_tokens, on_text)
+            return with_numerics(outcome, family.numerics)
 
     def read(
         self, frames: Sequence[Frame], *, prompt: str | None = None, model: str | None = None

@@ -158,9 +158,11 @@ class TransformersChat(TransformersFamily):
         end = next((n for n, token in enumerate(tokens) if token in self._ends), None)
         said = tokens[:end]
         text = self._decode(said)
-        facts = {**facts, "new_tokens": len(said), "finished": end is not None}
+        facts = {**facts, "new_tokens": len(said)}
         if end is None and stopped():
             return Outcome(OutcomeStatus.CANCELLED, text=text, provenance=facts)
+        if end is None:
+            facts["cut_off"] = True
         status = OutcomeStatus.OK if text else OutcomeStatus.EMPTY
         return Outcome(status, text=text, provenance=facts)
 

@@ -255,7 +255,7 @@ def test_a_random_model_answers_by_the_schema(name, folders, few_tokens, odd_pic
         assert outcome.status is OutcomeStatus.OK, outcome.error
         assert outcome.data == json.loads(outcome.text)
         assert outcome.data["animal"] in ("cat", "dog")
-        assert outcome.provenance["finished"]
+        assert "cut_off" not in outcome.provenance
     assert [outcome.text for outcome in batch] == [outcome.text for outcome in alone]
 
 
@@ -271,7 +271,7 @@ def test_an_answer_that_was_cut_off_has_failed_with_its_words(folders, engine_of
     assert cut.status is OutcomeStatus.FAILED
     assert cut.error.code == "answer"
     assert cut.text.startswith("{")
-    assert not cut.provenance["finished"]
+    assert cut.provenance["cut_off"]
 
 
 def test_a_conversation_beyond_the_context_is_refused_before_it_is_read(
