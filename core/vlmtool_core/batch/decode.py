@@ -122,7 +122,7 @@ def decode_item(job: Job, spec: RunSpec, hash_of: HashOf, wanted: Wanted) -> Ite
         with open_media(item.path, item.files) as source:
             yield from _frames(item, source, job, spec, wanted)
     except Exception as error:
-        log.info("%s cannot be opened", item.item, exc_info=True)
+        log.debug("%s cannot be opened", item.item, exc_info=True)
         first = min(job.only, default=0) if job.only is not None else 0
         if first not in job.done:
             yield Decoded(item, first, error=ErrorInfo.from_exception(error))
@@ -159,7 +159,7 @@ def _one(item: ItemRef, source: MediaSource, index: int, wanted: Wanted) -> Deco
         return Decoded(item, index, error=ErrorInfo.from_exception(missing))
     except Exception as error:
         # The reason is part of the results; the traceback only helps developers.
-        log.info("%s: frame %d cannot be decoded", item.item, index, exc_info=True)
+        log.debug("%s: frame %d cannot be decoded", item.item, index, exc_info=True)
         return Decoded(item, index, error=ErrorInfo.from_exception(error))
 
 

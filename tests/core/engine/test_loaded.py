@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
@@ -340,3 +342,21 @@ def test_the_budget_is_a_part_of_the_memory_unless_it_is_set() -> None:
     save_settings(Settings(memory_budget_gb=3))
     assert Engine(device="cpu").memory_budget == 3 * 1024**3
     assert Engine(device="cpu", memory_budget=77).memory_budget == 77
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc keeps what is freed")
+def test_freed_weights_go_back_to_the_system() -> None:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    # Among small blocks that stay, so that the heap cannot simply be cut off at its end.
+    weights, staying = [], []
+    for _ in range(300):
+        weights.append(torch.ones(250_000))
+        staying.append(bytearray(60_000))
+    held = process.memory_info().rss - before
+    weights.clear()
+    memory.free_memory("cpu")
+    left = process.memory_info().rss - before
+    assert held > 250_000_000
+    assert left < 80_000_000
+    assert len(staying) == 300
