@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vlmtool_core.engine.families.completeness import require_complete
-from vlmtool_core.engine.families.usual_steps import UsualSteps
+from vlmtool_core.engine.families.usual_steps import UsualSteps, cuts_middle, middle_of_strip
 from vlmtool_core.engine.family import DECODE_SIDE, Family, Surroundings
 from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.engine.packs import Pack
@@ -79,8 +79,11 @@ class TransformersFamily(Family):
             steps = made_here[0]
             stack = made_here[1].stack(frames)
             return {"pixel_values": steps.normalised(stack, self.device, self._model.dtype)}
+        seen = [frame.pixels for frame in frames]
+        if cuts_middle(self._processor):
+            seen = [middle_of_strip(pixels) for pixels in seen]
         # torch takes no read-only arrays, and that is what decoders give.
-        images = [np.require(frame.pixels, requirements="W") for frame in frames]
+        images = [np.require(pixels, requirements="W") for pixels in seen]
         made = self._processor(
             images=images, return_tensors="pt", input_data_format="channels_last"
         )

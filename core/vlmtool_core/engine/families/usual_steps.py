@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from transformers.image_processing_backends import TorchvisionBackend
 
+# So many times longer than wide, only the middle of a picture is looked at.
+_STRIP = 64
+
 
 class UsualSteps:
     """Of one image processor.
@@ -42,7 +45,8 @@ class UsualSteps:
         """uint8 (height, width, 3), the network's input before normalisation, of a picture."""
         own = self._processor
         # A view with channels last in memory is resized many times faster than a copy.
-        image = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
+        seen = middle_of_strip(pixels) if cuts_middle(own) else pixels
+        image = torch.from_numpy(np.require(seen, requirements="W")).permute(2, 0, 1)
         image = own.resize(image, own.size, own.resample)
         if own.do_center_crop:
             image = own.center_crop(image, own.crop_size)
@@ -63,3 +67,26 @@ class UsualSteps:
             tensor.permute(0, 3, 1, 2), True, own.rescale_factor, True, mean, std
         )
         return pixels.to(dtype)
+
+
+def cuts_middle(processor: Any) -> bool:
+    """Whether the processor cuts the middle out of what it resized by its shorter side."""
+    size = getattr(processor, "size", None) or {}
+    by_shorter = bool(size.get("shortest_edge")) and not size.get("longest_edge")
+    crops = getattr(processor, "do_center_crop", False) or hasattr(processor, "crop_pct")
+    return by_shorter and bool(crops)
+
+
+def middle_of_strip(pixels: np.ndarray) -> np.ndarray:
+    """What the centre crop of a very long picture can see, the picture itself when it is not.
+
+    Resized as a whole, a strip of 1 × 20,000 pixels would take gigabytes, all of it to be cut off.
+    """
+    height, width = pixels.shape[:2]
+    shorter, longer = sorted((height, width))
+    if longer <= _STRIP * shorter:
+        return pixels
+    # An even number is cut off in all, so that the centre stays where it was.
+    kept = _STRIP * shorter + (longer - _STRIP * shorter) % 2
+    start = (longer - kept) // 2
+    return pixels[:, start : start + kept] if width > height else pixels[start : start + kept]

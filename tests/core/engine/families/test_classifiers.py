@@ -226,3 +226,34 @@ def test_every_model_type_with_a_head_has_a_family():
         else:
             assert found is not None, model_type
             assert found.name == "transformers-classifier"
+
+
+@pytest.mark.parametrize("name", ["resnet", "convnext", "dinov2", "clip"])
+@pytest.mark.parametrize("shape", [(1, 1501, 3), (2000, 2, 3)])
+def test_of_a_strip_only_the_middle_is_made_large(name, shape, tmp_path, engine_of):
+    frame = Frame(np.random.default_rng(1).integers(0, 255, shape, np.uint8))
+    folder = save(tmp_path / name, HEADED[name], "ForImageClassification", **CLASSES)
+    engine = engine_of(folder)
+    found = rows_of(engine.classify([frame], model=name), list(NAMES.values()))
+    logits = own_output(folder, [frame], "AutoModelForImageClassification").logits
+    np.testing.assert_allclose(found, logits.softmax(1), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000, 3), (20_000, 1, 3)])
+def test_a_strip_of_20000_pixels_takes_no_gigabytes(shape, tmp_path, engine_of, monkeypatch):
+    from transformers import CLIPImageProcessor
+
+    folder = save(tmp_path / "clip", HEADED["clip"], "ForImageClassification", **CLASSES)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=SIZE).save_pretrained(folder)
+    largest: list[int] = []
+    resize = CLIPImageProcessor.resize
+
+    def watched(self: Any, image: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        made = resize(self, image, *args, **options)
+        largest.append(made.numel())
+        return made
+
+    monkeypatch.setattr(CLIPImageProcessor, "resize", watched)
+    outcome = engine_of(folder).classify([Frame(np.zeros(shape, np.uint8))], model="clip")[0]
+    assert outcome.status is OutcomeStatus.OK
+    assert max(largest) <= 3 * 32 * 32 * 65
