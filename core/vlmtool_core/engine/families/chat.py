@@ -60,7 +60,8 @@ class TransformersChat(TransformersFamily):
             MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN,
         )
 
-        return folder.chat_template and folder.model_type in KNOWN
+        writes_on = not folder.config.get("is_encoder_decoder")
+        return folder.chat_template and writes_on and folder.model_type in KNOWN
 
     def caption(self, frames: Sequence[Frame], *, prompt: str | None) -> list[Outcome]:
         text = (prompt or "").strip() or DEFAULT_PROMPT

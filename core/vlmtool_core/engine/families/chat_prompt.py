@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,11 +77,34 @@ class ChatPrompts:
 
     def plain(self, text: str) -> str:
         """The text with nothing in it that the model could take for a token or a role of its own:
-        `<image>` becomes `< image>`, and `ASSISTANT:` becomes `ASSISTANT :`."""
+        `<image>` becomes `< image>`, and `ASSISTANT:` becomes `ASSISTANT :`.
+
+        Raises
+        ------
+        UsageError : the tokenizer makes a token of its own of characters that look otherwise.
+        """
+        text = self._broken(text)
+        if self._commands(text):  # some tokenizers take other forms of the same characters, too
+            text = self._broken(unicodedata.normalize("NFKC", text))
+        if self._commands(text):
+            raise UsageError(
+                "the text holds what this model takes for a command",
+                field="text",
+                remedy="Write it without unusual characters and brackets.",
+            )
+        return text
+
+    def _broken(self, text: str) -> str:
         text = plain_text(text, self._processor.tokenizer, also=self._own_tokens)
         for role in self._roles:
             text = text.replace(role, f"{role[:-1]} :")
         return text
+
+    def _commands(self, text: str) -> bool:
+        """Whether the tokenizer finds a special token in a text."""
+        tokenizer = self._processor.tokenizer
+        special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        return not special.isdisjoint(tokenizer.encode(text, add_special_tokens=False))
 
     @functools.cached_property
     def _own_tokens(self) -> tuple[str, ...]:
@@ -91,15 +115,20 @@ class ChatPrompts:
     @functools.cached_property
     def _roles(self) -> tuple[str, ...]:
         """How the template marks who speaks, where it does so in plain words ("USER:")."""
+        import jinja2
+
         said = [("user", _ASKED), ("assistant", _SAID), ("user", _ASKED)]
         messages = [
             {"role": role, "content": [{"type": "text", "text": text}]} for role, text in said
         ]
-        prompt = str(
-            self._processor.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=False
+        try:
+            prompt = str(
+                self._processor.apply_chat_template(
+                    messages, add_generation_prompt=True, tokenize=False
+                )
             )
-        )
+        except jinja2.TemplateError:
+            return ()  # it takes no conversation like this one
         between = re.split(f"{_ASKED}|{_SAID}", prompt)
         return tuple({found.strip() for text in between for found in _ROLE.findall(text)})
 

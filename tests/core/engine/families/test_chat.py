@@ -207,6 +207,24 @@ def test_no_text_brings_tokens_or_roles_of_the_models_own(name, folders, engine_
     assert outcome.error is None
 
 
+def test_other_forms_of_the_same_characters_are_no_way_around(folders, engine_of):
+    """A tokenizer that normalises takes wide brackets for its own."""
+    from tokenizers import AddedToken, normalizers
+
+    prompts = engine_of(folders["llava"]).family("llava")._prompts
+    tokenizer = prompts._processor.tokenizer
+    wide = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(" ", "▁")])
+    tokenizer.backend_tokenizer.normalizer = wide
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [AddedToken("<call>", normalized=True, special=True)]}
+    )
+    (own,) = tokenizer.convert_tokens_to_ids(["<call>"])
+    assert own in tokenizer.encode("a ＜call＞ b", add_special_tokens=False)
+    plain = prompts.plain("a ＜call＞ b")
+    assert own not in tokenizer.encode(plain, add_special_tokens=False)
+    assert "call" in plain
+
+
 @pytest.mark.parametrize("name", BUILDERS)
 def test_options_have_their_probability_under_the_model(name, folders, engine_of, odd_pictures):
     options = ["cat", "cats on the left", "Dog"]
