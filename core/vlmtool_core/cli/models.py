@@ -196,8 +196,8 @@ def _recommended_values(card: Recommended) -> dict[str, Json]:
         "size_bytes": card.download_bytes,
         "licence": card.licence,
         "source": f"hub {card.repo}",
-        "family": card.model_type,
-        "input": card.note,
+        "model_type": card.model_type,
+        "note": card.note,
         "scores": [f"{one.value:g} {one.measure} ({one.source})" for one in card.scores],
     }
 

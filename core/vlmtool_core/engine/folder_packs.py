@@ -23,6 +23,7 @@ from vlmtool_core.errors import UsageError, VlmtoolError
 
 # Files of words and merges may be tens of megabytes and hold no settings.
 _NO_SETTINGS = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
+_ADAPTER = "adapter_config.json"
 _CODE_MARK = b'"auto_map"'
 
 
@@ -76,6 +77,7 @@ def family_for(folder: Path, model: ModelFolder, names: Collection[str]) -> type
     ------
     UsageError : no family serves it, or it needs code of its own.
     """
+    _refuse_parts(folder, model, names)
     found = family_of_folder(ModelFolder(model.config, frozenset(names), model.chat_template))
     native = _is_native(model.model_type)
     asks = None if native and found else _file_asking_for_code(folder)
@@ -94,6 +96,27 @@ def family_for(folder: Path, model: ModelFolder, names: Collection[str]) -> type
             remedy="See which models are recommended: vlmtool-cli models recommend",
         )
     return found
+
+
+def _refuse_parts(folder: Path, model: ModelFolder, names: Collection[str]) -> None:
+    """Refuse what is no whole model in numbers that torch itself computes with."""
+    if _ADAPTER in names:
+        raise UsageError(
+            "this is an adapter for another model, not a model of its own",
+            path=folder / _ADAPTER,
+            remedy="Merge it into its base model (PEFT's merge_and_unload), save that with "
+            "save_pretrained, and add the folder: vlmtool-cli models add FOLDER",
+        )
+    quantised = model.config.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise UsageError(
+            f"the weights are quantised ({method or 'unknown method'}), which needs libraries "
+            "that are not part of this program",
+            path=folder / "config.json",
+            field="quantization_config",
+            remedy="Choose the repository of the same model without quantisation.",
+        )
 
 
 @functools.cache

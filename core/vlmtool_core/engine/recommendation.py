@@ -37,6 +37,7 @@ class Recommended:
     parameters_m : millions of numbers
     stored : what its numbers are stored in
     chat_template : whether it is spoken to in turns
+    decoder : the `model_type` of its decoder, where the model alone does not say what it is
     """
 
     id: str
@@ -54,6 +55,7 @@ class Recommended:
     revision: str = "main"
     gated: bool = False
     chat_template: bool = False
+    decoder: str = ""
     scores: tuple[Score, ...] = ()
 
     @property

@@ -165,6 +165,12 @@ INDEX = "model.safetensors.index.json"
         ('{"a": ' * 100_000 + "1" + "}" * 100_000, ["model.safetensors"], "nested too deeply"),
         ('{"a": "' + "x" * (17 << 20) + '"}', ["model.safetensors"], "larger than 16 MB"),
         (VIT, ["model.safetensors"], "no safetensors file but damaged"),
+        (VIT, ["model.safetensors", "adapter_config.json"], "an adapter"),
+        (
+            VIT | {"quantization_config": {"quant_method": "bitsandbytes"}},
+            ["model.safetensors"],
+            r"quantised \(bitsandbytes\)",
+        ),
     ],
 )
 def test_what_is_refused(store, tmp_path, config, files, message):

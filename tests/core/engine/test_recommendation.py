@@ -50,7 +50,11 @@ def test_every_entry_is_whole(card: Recommended) -> None:
 @pytest.mark.parametrize("card", ALL, ids=lambda card: card.id)
 def test_a_family_serves_every_entry_for_its_tasks(card: Recommended) -> None:
     folder = ModelFolder(
-        {"model_type": card.model_type, "architectures": [card.architecture]},
+        {
+            "model_type": card.model_type,
+            "architectures": [card.architecture],
+            "decoder": {"model_type": card.decoder},
+        },
         frozenset({"config.json", "model.safetensors"}),
         card.chat_template,
     )

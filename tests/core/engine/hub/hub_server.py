@@ -95,6 +95,7 @@ class HubServer:
         self.faults: list[tuple[str, Fault]] = []
         self.redirect = False
         self.sent = 0
+        self.busy = 0
         self._lock = threading.Lock()
         self._servers = [self._start("hub"), self._start("store")]
         self.url, self.store_url = (
@@ -126,10 +127,14 @@ class HubServer:
                 with hub._lock:
                     hub.requests.append(Request(host, path, token, asked))
                     fault = hub._take_fault(path)
+                    hub.busy += 1
                 try:
                     hub._answer(self, host, path, token, fault)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+                finally:
+                    with hub._lock:
+                        hub.busy -= 1
 
             def log_message(self, *_args: object) -> None:
                 """Quiet."""
