@@ -28,8 +28,8 @@ CLASSIFY = RunSpec(Task.CLASSIFY, labels=(Label("a"), Label("b"), Label("c")))
 
 
 @pytest.fixture
-def project(tmp_path: Path, pictures: Pictures) -> Iterator[Project]:
-    with Project.create(tmp_path / "project") as project:
+def project(tmp_path: Path, pictures: Pictures, places: Any) -> Iterator[Project]:
+    with places.create_project(tmp_path / "project") as project:
         project.add([pictures(40)])
         yield project
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from sqlalchemy import text
 
+from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import (
     CorruptProjectError,
     NewerProjectError,
@@ -313,6 +316,26 @@ def test_a_project_in_a_file_needs_no_driver(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_works_on_it(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, media = str(tmp_path / "ward"), tmp_path / "in"
+    media.mkdir()
+    for number in range(3):
+        Image.new("RGB", (40, 30), (60 * number, 9, 9)).save(media / f"p{number}.png")
+    assert run_cli(["project", "new", root, "--database", url]) == 0
+    assert run_cli(["add", root, str(media)]) == 0
+    assert run_cli(["project", "labels", root, "--add", "cat"]) == 0
+    capsys.readouterr()
+    assert run_cli(["project", "info", root, "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert (info["items"], info["labels"], info["audit_log"]) == ({"image": 3}, ["cat"], "whole")
+    assert run_cli(["project", "backup", root]) == 2
+    assert "pg_dump" in capsys.readouterr().err
+    assert run_cli(["project", "new", root, "--database", "postgresql://a:s3cret@h/d"]) == 2
+    assert "s3cret" not in capsys.readouterr().err
 
 
 def test_a_closed_project_leaves_no_connection(root: Path, server: Any, url: str) -> None:

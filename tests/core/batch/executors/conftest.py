@@ -173,7 +173,8 @@ def some(inputs: Path, tmp_path: Path, home: Path) -> Path:
 _DEADLY = """
 import os, signal, sys
 def watch(event, arguments):
-    if event == "open" and str(arguments[0]).endswith("deadly.jpg"):
+    deadly = "VLMTOOL_TEST_SPARE" not in os.environ
+    if deadly and event == "open" and str(arguments[0]).endswith("deadly.jpg"):
         os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(watch)
 """
@@ -181,12 +182,13 @@ sys.addaudithook(watch)
 
 @pytest.fixture
 def deadly(some: Path, inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`some`, with a thirteenth picture that kills each worker that opens it."""
+    """`some`, with a thirteenth picture that kills each worker that opens it, until the variable
+    VLMTOOL_TEST_SPARE is set."""
     os.link(inputs / "p41.jpg", some / "p7-deadly.jpg")
     code = tmp_path / "code"
     code.mkdir()
     (code / "sitecustomize.py").write_text(_DEADLY)
-    monkeypatch.setenv("PYTHONPATH", str(code))
+    monkeypatch.setenv("PYTHONPATH", str(code), prepend=os.pathsep)
     return some
 
 
