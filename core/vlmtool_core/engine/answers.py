@@ -19,6 +19,8 @@ _MOST_OPTION_LENGTH = 200
 _ONE_OF = "one of:"
 _FORMS = 'Use yes/no, "one of: a|b|c", or the path of a JSON schema (schema.json).'
 _FENCED = re.compile(r"\A```[a-z]*\s*\n(.*?)\n?```\Z", re.DOTALL | re.IGNORECASE)
+# "No face was found." is a no, though a word follows the first one.
+_NOTHING = re.compile(r"no\b[\w '-]{1,60}\b(?:was|were) found\W*", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:an?|the)\s+")
 
 
@@ -185,7 +187,9 @@ def validated(outcome: Outcome, shape: AnswerShape | None) -> Outcome:
 
 
 def _first_word(text: str) -> str:
-    """The first word of "Yes: two faces." and the like; a word must end there."""
+    """The first word of "Yes: two faces." and the like; a clause must end there."""
+    if _NOTHING.fullmatch(text.strip()):
+        return "no"
     found = re.match(r"[\s\"'*]*(\w+)[\"'*]*(?=[.,:;!\n]|\s*$)", text)
     return found[1].casefold() if found else ""
 

@@ -34,7 +34,8 @@ ANIMAL = {
     ("text", "value"),
     [
         ("yes", True), ("No.", False), ("Yes: two faces.", True), (" **No** ", False),
-        ('"Yes"', True), ("NO\nI see nothing", False),
+        ('"Yes"', True), ("NO\nI see nothing", False), ("Yes, probably a dog.", True),
+        ("No face was found.", False), ("No sign of a dog was found.", False),
     ],
 )  # fmt: skip
 def test_yes_or_no_in_a_models_words(text, value):
