@@ -10,6 +10,8 @@ import logging
 import os
 import pickle
 import queue
+import signal
+import socket
 import threading
 import zlib
 from collections import deque
@@ -38,6 +40,7 @@ from vlmtool_core.errors import EngineError, UsageError
 
 CORES_FOR_AN_ACTOR = 4
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # paths and outcomes are small
+KNOCK_S = 5.0
 MOST_AT_ONCE = 4096  # chunks in one dataset
 
 _ENVIRONMENT = {
@@ -88,26 +91,54 @@ def _connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    options: dict[str, Any] = {"address": address}
-    if address is None:
-        options = {
-            "address": "local",
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-        }
-    options |= {"log_to_driver": False, "configure_logging": False}
-    try:
-        ray.init(**options, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"Ray does not answer: {error}",
-            field="--executor",
-            remedy="Check the address, or start Ray there: ray start --head",
-        ) from error
+    _start(address)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    import ray
+
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    if address is None:
+        options |= {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
+    else:
+        options |= {"address": address}
+        _knock(address)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**options, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise _no_answer(str(error)) from error
+    finally:
+        # Ray would end the program at once where ours keeps what is done and stops.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)
+
+
+def _knock(address: str) -> None:
+    """Try the address for a few seconds, where Ray itself would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(f"{address}: {error}") from error
+
+
+def _no_answer(reason: str) -> UsageError:
+    return UsageError(
+        f"Ray does not answer: {reason}",
+        field="--executor",
+        remedy="Check the address, or start Ray there: ray start --head",
+    )
 
 
 @dataclass(frozen=True)

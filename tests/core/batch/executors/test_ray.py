@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import ResultRow
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "vlmtool[ray]"')
@@ -64,3 +66,13 @@ def test_an_item_that_kills_its_actor_is_found_and_another_executor_goes_on(
     monkeypatch.setenv("VLMTOOL_TEST_SPARE", "1")
     finished = run_on("processes:1", deadly, ledger="ray", retry_failed=True)
     assert (finished.report.done, finished.report.skipped, finished.report.ok) == (1, 12, 13)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "auto", "nonsense"])
+def test_a_cluster_that_is_not_there_is_named_soon(address: str, run_on: Any, some: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(UsageError, match="does not answer") as caught:
+        run_on(f"ray:{address}", some, ledger="none")
+    assert caught.value.field == "--executor"
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not ray.is_initialized()
