@@ -79,8 +79,9 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--prompt",
         metavar="TEXT|NAME",
-        help="How to describe (task caption), for models that follow it; the question of task "
-        "ask. A text, or the name of a prompt that `vlmtool-cli plugins` lists.",
+        help="How to describe (task caption) or to read (task read), for models that follow it; "
+        "the question of task ask. A text, or the name of a prompt that `vlmtool-cli plugins` "
+        "lists.",
     ),
     click.option("--model", help="A model pack's id; in a project also v1, v2, ... or active."),
     click.option("--threshold", type=float, help="Least score of a label or box, 0 to 1."),

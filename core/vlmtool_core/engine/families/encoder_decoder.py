@@ -40,7 +40,7 @@ class EncoderDecoder(WritingFamily):
             "pixel_values": self._inputs(frames)["pixel_values"],
             "decoder_input_ids": torch.tensor(begin, device=self.device),
         }
-        written = self._write(inputs, len(begin[0]), pad_token_id=self._padding)
+        written = self._write(inputs, len(begin[0]))
         provenance = self._described(prompt=prompt)
         return [
             self._outcome(text, provenance, finished=finished)
@@ -55,11 +55,6 @@ class EncoderDecoder(WritingFamily):
             if first is not None:
                 return int(first)
         return int(self._tokenizer.bos_token_id)
-
-    @property
-    def _padding(self) -> int:
-        padding = self._model.generation_config.pad_token_id
-        return min(self._ends) if padding is None else int(padding)
 
     @property
     def _room(self) -> int:

@@ -70,12 +70,19 @@ class Written:
 
 
 def make_greedy(model: Any) -> None:
-    """Set aside what a checkpoint says of sampling and beams, in the model and its parts."""
+    """Set aside what a checkpoint says of sampling and beams, in the model and its parts.
+
+    What fills up a batch is the end mark where a checkpoint names nothing else, as transformers
+    does too, with a warning each time.
+    """
     for part in model.modules():
         settings = getattr(part, "generation_config", None)
         if settings is not None:
             for name, value in _DRAWING.items():
                 setattr(settings, name, value)
+            if settings.pad_token_id is None and settings.eos_token_id is not None:
+                ends = settings.eos_token_id
+                settings.pad_token_id = ends[0] if isinstance(ends, list | tuple) else ends
 
 
 def generation_settings(model: Any, most_tokens: int) -> dict[str, Json]:

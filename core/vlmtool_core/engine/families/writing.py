@@ -22,7 +22,6 @@ from vlmtool_core.engine.family import DECODE_SIDE, Surroundings
 from vlmtool_core.engine.model_folder import read_model_folder
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.prompt_text import plain_text, require_readable, require_room
-from vlmtool_core.engine.quiet import quiet_transformers
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Evidence, Frame, Json, Outcome, OutcomeStatus, Task
 
@@ -84,8 +83,7 @@ class WritingFamily(TransformersFamily):
         pictures = [Image.fromarray(centre(f.pixels) if cut else f.pixels) for f in frames]
         if texts is not None:
             options |= {"text": list(texts), "padding": True}
-        with quiet_transformers():
-            inputs = self._processor(images=pictures, return_tensors="pt", **options)
+        inputs = self._processor(images=pictures, return_tensors="pt", **options)
         return {name: self._placed(value) for name, value in inputs.items()}
 
     def _placed(self, value: Any) -> Any:
@@ -97,15 +95,14 @@ class WritingFamily(TransformersFamily):
     def _write(
         self, inputs: dict[str, Any], prompt_tokens: int, *, most: int | None = None, **options: Any
     ) -> Written:
-        with quiet_transformers():
-            return write(
-                self._model,
-                inputs,
-                most_tokens=most or self.most_tokens,
-                prompt_tokens=prompt_tokens,
-                ends=self._ends,
-                **options,
-            )
+        return write(
+            self._model,
+            inputs,
+            most_tokens=most or self.most_tokens,
+            prompt_tokens=prompt_tokens,
+            ends=self._ends,
+            **options,
+        )
 
     @functools.cached_property
     def _ends(self) -> frozenset[int]:

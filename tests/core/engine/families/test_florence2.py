@@ -133,6 +133,7 @@ def test_places_are_lost_where_special_tokens_are_skipped(processor):
     raw = "<s>car<loc_52><loc_332><loc_932><loc_774></s>"
     tokens = processor.tokenizer(raw)["input_ids"]
     assert processor.tokenizer.decode(tokens, skip_special_tokens=False) == raw
+    assert processor.tokenizer.decode(tokens, skip_special_tokens=True) == "car"
 
 
 def test_what_fills_up_a_batch_is_no_text(family, monkeypatch, odd_pictures):

@@ -236,7 +236,7 @@ def byte_tokenizer(special: Sequence[str], added: Sequence[str] = (), **named: s
         extra_special_tokens={name: token for name, token in named.items()},
         additional_special_tokens=list(special[4:]),
     )  # fmt: skip
-    fast.add_tokens([AddedToken(token, normalized=False) for token in added])
+    fast.add_tokens([AddedToken(token, normalized=False) for token in added], special_tokens=True)
     return fast
 
 
@@ -371,7 +371,7 @@ def vit_gpt2(folder: Path) -> Path:
     config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
     model = shaken(VisionEncoderDecoderModel(config), silent=range(4))
     model.generation_config.update(
-        decoder_start_token_id=2, pad_token_id=2, eos_token_id=2, num_beams=4, max_length=16
+        decoder_start_token_id=2, eos_token_id=2, num_beams=4, max_length=16
     )
     tokenizer.save_pretrained(folder)
     return save(folder, model, ViTImageProcessor(size={"height": SIDE, "width": SIDE}))
