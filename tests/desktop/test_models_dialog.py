@@ -201,6 +201,11 @@ def test_get_check_export_remove_and_import(
     dialog.import_button.click()
     wait(opened, lambda: "Ready: vit (not signed)" in dialog.state.text())
     assert store.verify("vit").revision == hub.repos["acme/vit"].commit
+    dialog.close()
+    opened.window.open_paths([bundle])  # dropped on the main window
+    assert dialog.isVisible()
+    wait(opened, lambda: not dialog.cancel_button.isVisible())
+    assert "Ready: vit" in dialog.state.text()
     assert not opened.errors
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     import httpx2
 
 _MOST_REDIRECTS = 8
+_CONNECT_S = 10.0
+# Without a network the user is told soon; a download that has begun is worth more patience.
+_FIRST_TRIES = 3
 _MOST_INFO_BYTES = 32 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -68,7 +71,8 @@ class Hub:
         self.endpoint = endpoint or endpoint_from_environment()
         self.token = token_from_environment() if token is None else token
         self.patience = patience or Patience()
-        timeout = httpx2.Timeout(self.patience.silence, pool=None)
+        silence = self.patience.silence
+        timeout = httpx2.Timeout(silence, connect=min(silence, _CONNECT_S), pool=None)
         self._client = httpx2.Client(
             timeout=timeout, follow_redirects=False, headers={"User-Agent": "vlmtool"}
         )
@@ -103,12 +107,13 @@ class Hub:
     def _read(self, url: str, repo: str, cancel: CancelToken) -> bytes:
         import httpx2
 
-        for attempt in range(self.patience.tries):
+        tries = min(_FIRST_TRIES, self.patience.tries)
+        for attempt in range(tries):
             try:
                 with self.opened(url, repo, {}, cancel) as response:
                     return _bounded(response, url)
             except httpx2.TransportError as error:
-                if attempt == self.patience.tries - 1:
+                if attempt == tries - 1:
                     raise self.unreachable(error) from error
                 self.pause(attempt, cancel)
         raise AssertionError("the last attempt returns or raises")
@@ -134,7 +139,6 @@ class Hub:
                     yield response
                     return
                 if not is_passing(response.status_code) or attempt == self.patience.tries - 1:
-                    response.read()
                     raise answer_error(response, repo, self.page(repo), has_token=bool(self.token))
                 wait = seconds_to_wait(response)
             finally:

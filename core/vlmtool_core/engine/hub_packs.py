@@ -50,12 +50,16 @@ class HubWish:
     accepted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class PullWatch:
-    """What a pull tells while it goes on; sizes in bytes."""
+    """Who is told how a pull goes on.
 
-    def __init__(self, expect: Callable[[int], None], report: Callable[[int, str], None]) -> None:
-        self.expect = expect
-        self.report = report
+    expect : told how many bytes more are to come
+    report : told how many bytes have arrived since the beginning, and what is being done
+    """
+
+    expect: Callable[[int], None]
+    report: Callable[[int, str], None]
 
 
 def pull_from_hub(
@@ -204,7 +208,9 @@ def _fetch(
 ) -> Pack:
     by_name = {file.name: file for file in info.files}
     _require_layout(info, by_name)
-    files = HubFiles(source, info, folder, lambda n: watch.report(n, f"{pack_id}: downloading"))
+    # The licence is seen while there is still time to stop.
+    doing = f"{pack_id} ({info.licence or 'no licence stated'}): downloading"
+    files = HubFiles(source, info, folder, lambda count: watch.report(count, doing))
     small = _sized([by_name[name] for name in small_files(by_name)], info)
     _expect(folder, small, pack_id, watch)
     files.bring(small, cancel)

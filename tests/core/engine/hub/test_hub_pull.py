@@ -29,6 +29,7 @@ def test_a_repository_becomes_a_pack_that_answers(server, repo, root, model_file
     assert store.verify("tiny-vit") == pack == store.pack("tiny-vit")
     assert left_over(root) == ["tiny-vit"]
     assert seen[-1].done == seen[-1].total
+    assert any("tiny-vit (apache-2.0): downloading" in progress.message for progress in seen)
     frame = Frame(np.zeros((20, 30, 3), np.uint8))
     assert Engine(store, device="cpu").classify([frame], model="tiny-vit")[0].scores
 
