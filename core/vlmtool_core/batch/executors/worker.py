@@ -28,6 +28,8 @@ from vlmtool_core.media.hashing import sha256_of_item
 from vlmtool_core.records import ItemRef, ModelIdentity
 from vlmtool_core.settings import Settings, fix_settings, load_settings
 
+_GPUS = "CUDA_VISIBLE_DEVICES"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
@@ -81,7 +83,9 @@ class WorkerSpec:
             if value is not None:
                 os.environ[name] = value
         if self.gpu is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+            # The number counts those that the driver sees, which may be some of the machine's.
+            seen = [name for name in os.environ.get(_GPUS, "").split(",") if name]
+            os.environ[_GPUS] = seen[self.gpu] if self.gpu < len(seen) else str(self.gpu)
         if self.threads:
             os.environ["OMP_NUM_THREADS"] = str(self.threads)
         fix_settings(self.settings)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +55,33 @@ def test_nothing_of_ray_is_imported_for_the_others() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+_WORKER = """
+import os, pickle, sys
+from pathlib import Path
+from vlmtool_core.batch.executors.worker import WorkerSpec
+from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.paths import models_dir
+from vlmtool_core.records import ModelIdentity, Task
+from vlmtool_core.settings import Settings, load_settings
+spec = WorkerSpec(
+    RunSpec(Task.CLASSIFY), ModelIdentity("m", "1"), Path("/m"), "auto",
+    Settings(batch_size=3, max_megapixels=7), home="/the/drivers", threads=2, gpu=1,
+)
+pickle.loads(pickle.dumps(spec)).prepare_process()
+from vlmtool_core.media.budget import current_budget
+print(load_settings().batch_size, current_budget().max_pixels, models_dir())
+print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"])
+"""
+
+
+@pytest.mark.parametrize(("visible", "own"), [("2,5", "5"), ("", "1")])
+def test_a_worker_lives_by_the_drivers_settings(visible: str, own: str, home: Path) -> None:
+    (home / "config").mkdir()
+    (home / "config" / "settings.toml").write_text("batch_size = 99\n")
+    done = subprocess.run(
+        [sys.executable, "-c", _WORKER], capture_output=True, text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": visible},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [f"3 7000000 {Path('/the/drivers/models')}", f"{own} 2"]
