@@ -59,7 +59,9 @@ class EngineController(QObject):
             self.installed = replace(self.installed, packs=packs, device=device)
             self.installed_changed.emit()
 
-        self._bridge.request("models", {}, title=self.tr("Models"), done=models, quiet=True)
+        self._bridge.request(
+            "models", {}, title=self.tr("Models"), done=models, quiet=True, topic="models"
+        )
         self._bridge.thumbnail(read_plugins, self._take_plugins)
         self._bridge.thumbnail(_read_workflows, self._take_workflows)
 

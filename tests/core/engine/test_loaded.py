@@ -21,7 +21,7 @@ from vlmtool_core.engine.loaded import LoadedModels
 from vlmtool_core.engine.memory import Memory, memory_needed
 from vlmtool_core.engine.packs import Pack, PackFile
 from vlmtool_core.errors import EngineMemoryError, InferenceError, NotEnoughMemoryError
-from vlmtool_core.records import Frame
+from vlmtool_core.records import Frame, Label
 from vlmtool_core.settings import Settings, save_settings
 
 Build = Callable[..., Path]
@@ -360,3 +360,20 @@ def test_freed_weights_go_back_to_the_system() -> None:
     assert held > 250_000_000
     assert left < 80_000_000
     assert len(staying) == 300
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_parts_of_a_composed_model_stay_together(starter_home: Path) -> None:
+    parts = ("starter-faces", "starter-text", "starter-vision")
+    sizes = [memory_needed(ModelStore().pack(name), "float32") for name in parts]
+    labels = [Label("face"), Label("dog")]
+    engine = Engine(device="cpu", memory_budget=sum(sizes))
+    engine.load("starter-vision")
+    engine.load("rapidocr")
+    (found,) = engine.detect([FRAME], labels, model="starter-detect")
+    assert found.error is None
+    assert set(names(engine)) == {"starter-detect", *parts}
+    small = Engine(device="cpu", memory_budget=sum(sizes) - 1)
+    with pytest.raises(NotEnoughMemoryError):
+        small.detect([FRAME, FRAME], labels, model="starter-detect")

@@ -79,13 +79,13 @@ def test_a_model_that_never_returns_is_found_without_being_cancelled(start: Star
 
 
 def test_a_host_that_answers_nothing_at_all_is_ended(start: Start) -> None:
-    client = start(Limits(ping=0.05, silent=0.6, cancel=0, stuck=0))
+    client = start(Limits(ping=0.05, silent=3, cancel=0, stuck=0))
     answers, innocent = Answers(client), Answers(client)
     answers.send("hang_all")
     innocent.send("say", {"word": "behind it"})
     state, error = answers.next()
     assert (state, error.code) == ("error", "host")
-    assert "did not answer for 0.6 s while at work on: hang_all" in error.message
+    assert "did not answer for 3 s while at work on: hang_all" in error.message
     assert innocent.next()[1].code == "host-restarted"
 
 
