@@ -101,6 +101,7 @@ def _zero_shot(place: Place) -> Iterator[Measurement]:
     from tests.bench.real_sizes import LABELS, WORDS
 
     model, others = place.model("clip"), list(reversed(WORDS[:20]))
+    place.side("prepare", model=model, task="embed", labels=[])
     task = "zero-shot-image-classification"
     for kind, size, target in (("large", LARGE, 4.0), ("small", SMALL, 2.5)):
         folder = place.pictures(kind, size)
@@ -134,6 +135,7 @@ def _open_detection(place: Place) -> Iterator[Measurement]:
 
     model, folder = place.model("owlv2"), place.pictures("open", SMALL)
     asked = {"model": model, "folder": folder, "labels": list(LABELS)}
+    place.side("prepare", model=model, task="detect", labels=list(LABELS))
     mine = place.side("ours", task="detect", **asked)
     peer = place.side(
         "peer_pipeline", task="zero-shot-object-detection", sizes=[1], subset=1, **asked
@@ -144,6 +146,7 @@ def _open_detection(place: Place) -> Iterator[Measurement]:
 def _closed_detection(place: Place) -> Iterator[Measurement]:
     model, folder = place.model("rt-detr"), place.pictures("closed", SMALL)
     asked = {"model": model, "folder": folder, "labels": []}
+    place.side("prepare", model=model, task="detect", labels=[])
     mine = place.side("ours", task="detect", **asked)
     peer = place.side("peer_pipeline", task="object-detection", subset=8, sizes=[1, 8], **asked)
     yield _ratio(f"RT-DETR v2 r18, {mine['dtype']}", mine, peer, 1.5)

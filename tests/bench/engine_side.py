@@ -136,6 +136,16 @@ def _run(engine: Any, folder: Path, spec: Any) -> None:
         raise RuntimeError(f"the run failed: {report}")
 
 
+def prepare(model: str, task: str, labels: list[str], **options: Any) -> Any:
+    """What happens once for each model: precisions compared, the batch size found."""
+    from vlmtool_core.records import Label, Task
+
+    name = Path(model).name
+    with _engine(model, **options) as engine:
+        given = [Label(n) for n in labels]
+        return {"batch": engine.batch_size(Task(task), given, model=name)}
+
+
 def roof(model: str, folder: str, **options: Any) -> Any:
     """Whole runs by turns with the image model's own forward on as many ready tensors."""
     import torch
@@ -241,6 +251,7 @@ def rescoring(model: str, count: int, **_: Any) -> Any:
 SIDES = {
     "peer_pipeline": peer_pipeline,
     "peer_captions": peer_captions,
+    "prepare": prepare,
     "ours": ours,
     "roof": roof,
     "waiting": waiting,

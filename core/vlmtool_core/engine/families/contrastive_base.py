@@ -55,6 +55,7 @@ class ContrastiveFamily(TransformersFamily):
 
     tasks = (Task.CLASSIFY, Task.EMBED)
     rescores = True
+    backends = ("torch", "openvino")
     auto_class = "AutoModelForZeroShotImageClassification"
     made_while_decoding = (Task.CLASSIFY, Task.EMBED)
     templates: ClassVar[tuple[str, ...]] = TEMPLATES
@@ -72,6 +73,7 @@ class ContrastiveFamily(TransformersFamily):
         self._tokenizer = self._load("AutoTokenizer")
         # A label that reads like a control token ("</s>") is a text like any other.
         self._tokenizer.split_special_tokens = True
+        self._accelerate("vision_model")
         self._kept = _Labels((), np.empty((0, 0), np.float32), {})
 
     def decode_side(self, task: Task) -> int:

@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from vlmtool_core.engine.agreement import pictures
 from vlmtool_core.engine.families.completeness import require_complete
+from vlmtool_core.engine.families.towers import accelerated
 from vlmtool_core.engine.families.usual_steps import UsualSteps, cuts_middle, middle_of_strip
 from vlmtool_core.engine.family import DECODE_SIDE, Family, Surroundings
 from vlmtool_core.engine.image_input import ImageInput
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.quiet import quiet_transformers
+from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Json, Task
 
 # No less is decoded for any model, since some parts of wide and tall pictures are cut away.
@@ -64,6 +67,25 @@ class TransformersFamily(Family):
         model, report = loaded
         require_complete(model, report["missing_keys"], self.pack)
         return model
+
+    def _accelerate(self, name: str) -> None:
+        """Hand the image tower of that name to the runtime that was asked for.
+
+        Raises
+        ------
+        UsageError : that runtime cannot run it. MissingDependencyError
+        """
+        wanted = self.backend != "torch" or self.surroundings.compiled
+        if wanted and self._image_input is None:
+            raise UsageError(
+                f"{self.pack.id} takes pictures of any size, which only torch runs",
+                field="backend",
+                remedy="Set backend = torch and compile = false in the settings.",
+            )
+        if wanted:
+            tower = getattr(self._model, name)
+            made = accelerated(tower, self, lambda: self._pixels(pictures()))
+            setattr(self._model, name, made)
 
     def _pixels(self, frames: Sequence[Frame]) -> torch.Tensor:
         """(n, 3, h, w) on the device in the model's dtype, by the model's own image processor."""
