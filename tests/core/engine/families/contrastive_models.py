@@ -30,18 +30,17 @@ def stirred(model: Any, scale: float = 20.0) -> Any:
     return model.eval()
 
 
-def ended_tokenizer(*, lower: bool = True, begin: bool = True) -> Any:
-    """A fast tokenizer of whole words that ends (and begins) its texts with special tokens."""
+def ended_tokenizer() -> Any:
+    """A fast tokenizer of whole words that begins and ends its texts with special tokens."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {word: n for n, word in enumerate([*SPECIAL, *WORDS, "Cat", "Photo"])}
+    vocabulary = {word: n for n, word in enumerate([*SPECIAL, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    if lower:
-        tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>" if begin else "$A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>",
@@ -72,6 +71,18 @@ def letter_tokenizer() -> Any:
     return Siglip2Tokenizer(
         vocab={letter: n for n, letter in enumerate(letters)}, padding_side="right"
     )
+
+
+def gemma_tokenizer() -> Any:
+    """The tokenizer of the published folders of SigLIP 2: it leaves the case as it is."""
+    from transformers import GemmaTokenizer
+
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
+    letters = [*special, "▁", *"abcdefghijklmnopqrstuvwxyzCP."]
+    return GemmaTokenizer(
+        vocab={letter: n for n, letter in enumerate(letters)}, padding_side="right",
+        add_bos_token=False, add_eos_token=True, model_input_names=["input_ids"],
+    )  # fmt: skip
 
 
 def bert_tokenizer() -> Any:
@@ -123,8 +134,8 @@ def siglip(folder: Path, tokenizer: Any = None) -> Path:
 
 
 def siglip2_fixed(folder: Path) -> Path:
-    """As published: the classes of SigLIP with a tokenizer that leaves the case as it is."""
-    return siglip(folder, ended_tokenizer(lower=False, begin=False))
+    """As published: the classes of SigLIP with the tokenizer of Gemma."""
+    return siglip(folder, gemma_tokenizer())
 
 
 def siglip2_naflex(folder: Path) -> Path:
