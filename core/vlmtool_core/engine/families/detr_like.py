@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -98,7 +98,7 @@ class SoftmaxDetector(ClosedDetector):
     """Trained with a "no object" class: DETR, YOLOS, Table Transformer."""
 
     model_types = ("detr", "yolos", "table-transformer")
-    half_modules = ("model.backbone", "vit.encoder")
+    half_modules: ClassVar[tuple[str, ...]] = ("model.backbone", "vit.encoder")
 
     def _read(
         self, logits: torch.Tensor, boxes: torch.Tensor, classes: Sequence[int]
@@ -108,13 +108,20 @@ class SoftmaxDetector(ClosedDetector):
 
 @register_family("detr-focal")
 class FocalDetector(ClosedDetector):
-    """Trained with a focal loss: RT-DETR, D-FINE, RF-DETR, Conditional and Deformable DETR, ..."""
+    """Trained with a focal loss: Conditional, Deformable and DAB-DETR, RF-DETR, LW-DETR."""
 
-    model_types = (
-        "rt_detr", "rt_detr_v2", "d_fine", "deimv2", "rf_detr", "lw_detr", "conditional_detr",
-        "deformable_detr", "dab-detr",
-    )  # fmt: skip
-    half_modules = ("model.backbone", "model.encoder")
+    model_types: ClassVar[tuple[str, ...]] = (
+        "conditional_detr",
+        "deformable_detr",
+        "dab-detr",
+        "rf_detr",
+        "lw_detr",
+    )
+    # Values that attention reads are features; where it reads them is kept in float32.
+    half_modules: ClassVar[tuple[str, ...]] = (
+        "model.backbone",
+        "model.decoder.layers.*.value_proj",
+    )
 
     def _read(
         self, logits: torch.Tensor, boxes: torch.Tensor, classes: Sequence[int]
@@ -129,3 +136,16 @@ class FocalDetector(ClosedDetector):
         post_process = self._processor.post_process_object_detection
         top_k = inspect.signature(post_process).parameters.get("top_k")
         return None if top_k is None else top_k.default
+
+
+@register_family("detr-hybrid")
+class HybridDetector(FocalDetector):
+    """Those whose encoder is mostly convolutions: RT-DETR, RT-DETR v2, D-FINE, DEIMv2."""
+
+    model_types = ("rt_detr", "rt_detr_v2", "d_fine", "deimv2")
+    half_modules: ClassVar[tuple[str, ...]] = (
+        *FocalDetector.half_modules,
+        "model.encoder_input_proj.?",
+        "model.encoder",
+        "model.decoder_input_proj.?",
+    )

@@ -17,7 +17,9 @@ from vlmtool_core.engine.families.detection_base import (
     source_boxes,
     thickened,
 )
+from vlmtool_core.engine.families.folding import fold_norms
 from vlmtool_core.engine.family import Family, Surroundings
+from vlmtool_core.engine.numerics import BFLOAT16, FLOAT32
 from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
@@ -41,6 +43,7 @@ class TorchvisionDetector(Family):
     """Boxes of the model's own classes; suppression is part of the network."""
 
     tasks = (Task.DETECT,)
+    dtypes = (FLOAT32, BFLOAT16)
     model_types = (MODEL_TYPE,)
 
     def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
@@ -52,8 +55,9 @@ class TorchvisionDetector(Family):
         model: Any = build_detector(config)
         load_state(model, load_file(pack.file(name)), pack.file(name))
         self._classes = class_names(config)
-        self._model = model.eval().to(self.device, memory_format=torch.channels_last)
-        half = getattr(torch, surroundings.dtype)
+        fold_norms(model.eval())
+        self._model = model.to(self.device, memory_format=torch.channels_last)
+        half = getattr(torch, self.dtype)
         if half is not torch.float32:
             run_in(self._model.backbone, half)
 

@@ -11,6 +11,7 @@ from agreement import assert_agree, expected_boxes, picture_inputs, size_of
 from closed_detectors import CLASSES, KINDS, save_detector
 
 from vlmtool_core.engine.families.detection_base import own_classes
+from vlmtool_core.engine.numerics import BFLOAT16, Place
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 
@@ -194,16 +195,9 @@ def test_pictures_are_decoded_no_larger_than_needed(kind, side, folders, engine_
 def test_half_precision_keeps_scores_close(kind, folders, engine_of, odd_pictures):
     engine = engine_of(folders(kind))
     plain = engine.family(kind)
-    half = type(plain)(plain.pack, _Half())
+    half = type(plain)(plain.pack, Place(engine, BFLOAT16))
     one, other = (f.detect(odd_pictures[:1], None, threshold=0.0)[0] for f in (plain, half))
     assert list(half._model.parameters())[-1].dtype is torch.float32
     assert any(weight.dtype is torch.bfloat16 for weight in half._model.parameters())
     assert other.status is OutcomeStatus.OK
     assert one.boxes[0].score == pytest.approx(other.boxes[0].score, abs=0.1)
-
-
-class _Half:
-    device, dtype = "cpu", "bfloat16"
-
-    def family(self, pack_id):
-        raise AssertionError(pack_id)

@@ -10,6 +10,7 @@ import torch
 from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
 from tiny import word_tokenizer
 
+from vlmtool_core.engine.numerics import BFLOAT16, Place
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus
 
@@ -204,7 +205,7 @@ def test_half_precision_keeps_boxes_and_scores_close(folder, engine_of, odd_pict
     """Only the picture's encoder runs in bfloat16, so that boxes stay within a pixel or two."""
     engine = engine_of(folder)
     plain = engine.family(folder.name)
-    half = type(plain)(plain.pack, _Half())
+    half = type(plain)(plain.pack, Place(engine, BFLOAT16))
     options = {"threshold": 0.0}
     for one, other in zip(
         plain.detect(odd_pictures[:2], LABELS, **options),
@@ -214,10 +215,3 @@ def test_half_precision_keeps_boxes_and_scores_close(folder, engine_of, odd_pict
         apart = np.abs(mine[:, None] - its[None]).max(2)
         assert apart.min(1).max() < 3
         assert one.boxes[0].score == pytest.approx(other.boxes[0].score, abs=0.05)
-
-
-class _Half:
-    device, dtype = "cpu", "bfloat16"
-
-    def family(self, pack_id):
-        raise AssertionError(pack_id)

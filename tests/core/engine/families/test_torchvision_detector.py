@@ -11,6 +11,7 @@ import torch
 from agreement import assert_agree, expected_boxes, lively
 from click.testing import CliRunner
 
+from vlmtool_core.engine.numerics import BFLOAT16, Place
 from vlmtool_core.engine.torchvision_folders import class_names, make_detector_folder
 from vlmtool_core.errors import PackIntegrityError, UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
@@ -125,17 +126,12 @@ def test_pictures_are_decoded_no_larger_than_needed(made, engine_of):
 
 
 def test_half_precision_keeps_scores_close(made, engine_of, odd_pictures):
-    plain = engine_of(made[0]).family("detector")
-    half = type(plain)(plain.pack, _Half())
+    engine = engine_of(made[0])
+    plain = engine.family("detector")
+    half = type(plain)(plain.pack, Place(engine, BFLOAT16))
     one, other = (f.detect(odd_pictures[:1], None, threshold=0.0)[0] for f in (plain, half))
-    assert one.boxes[0].score == pytest.approx(other.boxes[0].score, abs=0.1)
-
-
-class _Half:
-    device, dtype = "cpu", "bfloat16"
-
-    def family(self, pack_id):
-        raise AssertionError(pack_id)
+    # Random weights through seventy layers make more of a rounding than trained ones do.
+    assert one.boxes[0].score == pytest.approx(other.boxes[0].score, abs=0.25)
 
 
 @pytest.mark.slow
