@@ -96,6 +96,7 @@ class HubServer:
         self.redirect = False
         self.sent = 0
         self.busy = 0
+        self.most_busy = 0
         self._lock = threading.Lock()
         self._servers = [self._start("hub"), self._start("store")]
         self.url, self.store_url = (
@@ -128,6 +129,7 @@ class HubServer:
                     hub.requests.append(Request(host, path, token, asked))
                     fault = hub._take_fault(path)
                     hub.busy += 1
+                    hub.most_busy = max(hub.busy, hub.most_busy)
                 try:
                     hub._answer(self, host, path, token, fault)
                 except (BrokenPipeError, ConnectionResetError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from hub_server import REPO, WEIGHTS, left_over
+from hub_server import REPO, WEIGHTS, Fault, left_over
 
 from vlmtool_core.engine import Engine, ModelStore
 from vlmtool_core.jobs import Progress
@@ -74,7 +74,7 @@ def test_a_broken_pack_is_pulled_again(pull, repo):
     assert (pack.path / WEIGHTS).read_bytes() == repo.files[WEIGHTS]
 
 
-def test_shards_come_with_the_index_that_names_them(pull, repo, tmp_path, model_files):
+def test_shards_come_with_the_index_that_names_them(server, pull, repo, tmp_path, model_files):
     from transformers import ViTForImageClassification
 
     for name, data in model_files.items():
@@ -85,4 +85,6 @@ def test_shards_come_with_the_index_that_names_them(pull, repo, tmp_path, model_
     repo.files |= {path.name: path.read_bytes() for path in out.iterdir()}
     shards = [name for name in repo.files if name.startswith("model-")]
     assert len(shards) > 2
+    server.fail("model-", *[Fault(pause_s=0.005)] * len(shards))
     assert {file.name for file in pull().files} >= set(shards)
+    assert server.most_busy >= 3  # several at a time
