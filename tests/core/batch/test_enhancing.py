@@ -162,3 +162,21 @@ def test_a_damaged_note_still_says_derived(note, tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png", pnginfo=texts)
     with open_media(tmp_path / "x.png") as source:
         assert "derived picture" in " ".join(source.info.warnings)
+
+
+def test_of_dicom_nothing_that_identifies_a_person_is_written(engine, tmp_path):
+    import pydicom
+    from pydicom.data import get_testdata_file
+
+    given = tmp_path / "in"
+    given.mkdir()
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.PatientName = "Fictitious^Zebediah"
+    dataset.save_as(given / "slice.dcm")
+    report = Enhancer(engine, "clahe", tmp_path / "out").run(list(scan([given])))
+    assert [path.name for path in report.made] == ["slice.dcm.enhanced-clahe.png"]
+    described = json.loads(report.made[0].with_suffix(".json").read_text())
+    assert (described["width"], described["height"]) == (128, 128)
+    assert described["provenance"]["voi"]["width"] > 1
+    for path in (tmp_path / "out").iterdir():
+        assert b"Zebediah" not in path.read_bytes()
