@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from vlmtool_core.engine.families.generation import Written
 from vlmtool_core.engine.families.writing import WritingFamily
+from vlmtool_core.engine.family import Surroundings
+from vlmtool_core.engine.packs import Pack
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Outcome, Task
 
@@ -23,6 +25,21 @@ class Blip2(WritingFamily):
     tasks = (Task.CAPTION, Task.ASK)
     model_types = ("blip-2",)
     architectures = ("Blip2ForConditionalGeneration",)
+
+    def __init__(self, pack: Pack, surroundings: Surroundings) -> None:
+        super().__init__(pack, surroundings)
+        self._make_room_for_pictures()
+
+    def _make_room_for_pictures(self) -> None:
+        """Older checkpoints do not say where in a prompt the picture stands: transformers 5 would
+        then answer without having looked at it."""
+        config = self._model.config
+        self._processor.num_query_tokens = config.num_query_tokens
+        if config.image_token_index is None:
+            mark = self._tokenizer.convert_tokens_to_ids(str(self._processor.image_token))
+            if mark >= self._model.get_input_embeddings().num_embeddings:
+                self._model.resize_token_embeddings(len(self._tokenizer), mean_resizing=False)
+            config.image_token_index = mark
 
     def caption(self, frames: Sequence[Frame], *, prompt: str | None) -> list[Outcome]:
         """One sentence per frame; with a prompt, the sentence that it begins."""

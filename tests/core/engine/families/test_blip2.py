@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import tiny_writers
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
@@ -56,6 +58,34 @@ def test_a_batch_says_what_its_pictures_say_alone(folder, engine_of, odd_picture
     together = engine.caption(odd_pictures, model="blip2")
     alone = [engine.caption([frame], model="blip2")[0] for frame in odd_pictures]
     assert [o.text for o in together] == [o.text for o in alone]
+
+
+def test_an_older_checkpoint_is_not_blind(engine_of, odd_pictures, tmp_path):
+    """Without the place of the picture in the prompt, transformers answers without looking."""
+    new = tiny_writers.blip2(tmp_path / "new")
+    old = tiny_writers.blip2(tmp_path / "old")
+    for name, field in (("config.json", "image_token_index"), ("processor_config.json", None)):
+        settings = json.loads((old / name).read_text())
+        assert settings.pop(field or "num_query_tokens") == 4
+        (old / name).write_text(json.dumps(settings))
+    engine = engine_of(new, old)
+    for call in (engine.caption, lambda f, model: engine.ask(f, "what is this?", model=model)):
+        wanted = [outcome.text for outcome in call(odd_pictures, model="new")]
+        assert [outcome.text for outcome in call(odd_pictures, model="old")] == wanted
+        assert len(set(wanted)) > 1
+
+
+@pytest.mark.parametrize("encoder", [False, True])
+def test_a_checkpoint_without_a_token_for_the_picture_gets_one(
+    engine_of, odd_pictures, tmp_path, encoder
+):
+    folder = tiny_writers.blip2(tmp_path / "bare", encoder=encoder, marked=False)
+    family = engine_of(folder).family("bare")
+    embeddings = family._model.get_input_embeddings().num_embeddings
+    assert family._model.config.image_token_index < embeddings
+    outcomes = family.ask(odd_pictures, "what is this?")
+    assert all(outcome.error is None for outcome in outcomes)
+    assert len({outcome.text for outcome in outcomes}) > 1
 
 
 def test_a_picture_placeholder_in_a_question_is_text(folder, engine_of, odd_pictures):

@@ -114,8 +114,11 @@ def git(folder: Path) -> Path:
     return save(folder, shaken(GitForCausalLM(config)), GitProcessor(images, tokenizer))
 
 
-def blip2(folder: Path, *, encoder: bool = False) -> Path:
-    """With OPT as its language model, or with T5, which has an encoder."""
+def blip2(folder: Path, *, encoder: bool = False, marked: bool = True) -> Path:
+    """With OPT as its language model, or with T5, which has an encoder.
+
+    marked : with a token for the picture, which checkpoints of older versions lack
+    """
     from transformers import (
         Blip2Config,
         Blip2ForConditionalGeneration,
@@ -127,7 +130,8 @@ def blip2(folder: Path, *, encoder: bool = False) -> Path:
 
     words = (*WORDS, "question", "answer", ":")
     marks = {"end": "</s>"} if encoder else {"begin": "</s>"}
-    tokenizer = marked_tokenizer(("<pad>", "<s>", "</s>", "<unk>", "<image>"), words=words, **marks)
+    special = ("<pad>", "<s>", "</s>", "<unk>", *(["<image>"] if marked else []))
+    tokenizer = marked_tokenizer(special, words=words, **marks)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     size = len(tokenizer)
     if encoder:
@@ -141,7 +145,7 @@ def blip2(folder: Path, *, encoder: bool = False) -> Path:
             max_position_embeddings=128, pad_token_id=0, bos_token_id=2, eos_token_id=2,
         )  # fmt: skip
     config = Blip2Config(
-        text_config=text, num_query_tokens=4, image_token_index=4,
+        text_config=text, num_query_tokens=4, image_token_index=4 if marked else None,
         vision_config={**sizes, "intermediate_size": 32, "image_size": SIDE, "patch_size": 8},
         qformer_config={**sizes, "intermediate_size": 32, "vocab_size": size},
     )  # fmt: skip
