@@ -15,6 +15,7 @@ from vlmtool_core.cli.models_torchvision import torchvision
 from vlmtool_core.cli.recommend import recommend_packs
 from vlmtool_core.engine import Card, ModelStore, Pack
 from vlmtool_core.engine.packs import verify_pack
+from vlmtool_core.engine.precision import all_decisions
 from vlmtool_core.engine.recommendation import Recommended, recommended
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
@@ -164,6 +165,8 @@ def _pack_values(pack: Pack, *, details: bool = False) -> dict[str, Json]:
     if details:
         values["folder"] = str(pack.location)
         values["fingerprint"] = pack.fingerprint
+        if found := all_decisions(pack):
+            values["precision"] = found
         values["licence_files"] = list(pack.licence_files)
         values["files"] = [
             {"name": file.name, "size": file.size, "sha256": file.sha256} for file in pack.files

@@ -61,13 +61,16 @@ class Decision:
 
 def decision_of(pack: Pack, device: str) -> Decision | None:
     """What was found for this pack on this machine, None while it was not tried."""
+    return _read(_file(pack, device))
+
+
+def _read(file: Path) -> Decision | None:
     try:
-        values = json.loads(_file(pack, device).read_text(encoding="utf-8"))
-        return Decision(**values)
+        return Decision(**json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        log.warning("the check of %s is made again: %s", pack.id, error)
+        log.warning("what was found about precision is damaged, %s: %s", file, error)
         return None
 
 
@@ -142,8 +145,22 @@ def _kept(pack: Pack, device: str, decision: Decision) -> Decision:
 
 
 def _file(pack: Pack, device: str) -> Path:
-    key = hashlib.sha256(f"{pack.fingerprint}\n{device}\n{_machine(device)}".encode()).hexdigest()
-    return paths.cache_dir() / "precision" / f"{key}.json"
+    machine = hashlib.sha256(_machine(device).encode()).hexdigest()
+    return _folder(pack) / f"{device}-{machine[:16]}.json"
+
+
+def _folder(pack: Pack) -> Path:
+    return paths.cache_dir() / "precision" / pack.fingerprint[:32]
+
+
+def all_decisions(pack: Pack) -> list[str]:
+    """What was found for this pack, on every kind of machine that used this cache; "cpu: ..."."""
+    found = []
+    for file in sorted(_folder(pack).glob("*.json")):
+        decision = _read(file)
+        if decision is not None:
+            found.append(f"{file.name.partition('-')[0]}: {decision}")
+    return found
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from transformers import CLIPModel
 from vlmtool_core.engine import Engine, ModelStore, precision
 from vlmtool_core.engine.agreement import agreement_of, pictures
 from vlmtool_core.engine.numerics import Numerics
-from vlmtool_core.engine.precision import Decision, decision_of, known
+from vlmtool_core.engine.precision import Decision, all_decisions, decision_of, known
 from vlmtool_core.records import Box, Label, Outcome, OutcomeStatus, Score, Task
 
 Build = Callable[..., Engine]
@@ -167,6 +167,9 @@ def test_a_damaged_record_is_made_again(engine_in: Build, home: Path) -> None:
     pack = engine_in("float32").family("clip").pack
     precision._kept(pack, "cpu", Decision("bfloat16", "it agrees with float32", 0.9999, 2.0))
     assert decision_of(pack, "cpu") == Decision("bfloat16", "it agrees with float32", 0.9999, 2.0)
-    (file,) = (home / "cache" / "precision").iterdir()
+    (told,) = all_decisions(pack)
+    assert told.startswith("cpu: bfloat16: it agrees with float32, agreement")
+    (file,) = (home / "cache" / "precision").glob("*/*.json")
     file.write_text("{")
     assert decision_of(pack, "cpu") is None
+    assert all_decisions(pack) == []
