@@ -38,8 +38,9 @@ OnText = Callable[[str], None]
 
 @register_family("transformers-chat")
 class TransformersChat(TransformersFamily):
-    """Captions, answers and conversations, greedy, so that the same picture gives the same words.
+    """Any model with a chat template (SmolVLM, Qwen-VL, InternVL, Gemma 3, LLaVA and others).
 
+    Captions, answers and conversations are greedy, so that the same picture gives the same words.
     Options of the pack: `max_new_tokens` (256).
     """
 
@@ -213,10 +214,15 @@ class TransformersChat(TransformersFamily):
                 "pictures": [list(f.pixels.shape[1::-1]) for turn in turns for f in turn.frames],
                 "prompt_tokens": int(mask.sum()),
                 "picture_tokens": int((row == self._picture_token).sum()),
+                "seen": seen,
                 "processor": self._prompts.picture_settings,
             }
-            for turns, row, mask in zip(
-                talks, inputs["input_ids"], inputs["attention_mask"], strict=True
+            for turns, row, mask, seen in zip(
+                talks,
+                inputs["input_ids"],
+                inputs["attention_mask"],
+                self._prompts.sizes_seen(talks, inputs),
+                strict=True,
             )
         ]
 

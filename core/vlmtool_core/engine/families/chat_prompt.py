@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from vlmtool_core.records import ChatTurn, Frame, Json
 _KEPT = ("size", "crop_size", "max_image_size", "do_image_splitting", "do_pan_and_scan",
          "crop_to_patches", "min_patches", "max_patches", "min_tiles", "max_tiles",
          "min_image_tokens", "max_image_tokens", "min_pixels", "max_pixels", "patch_size",
-         "merge_size", "image_grid_pinpoints", "resample")  # fmt: skip
+         "merge_size", "image_grid_pinpoints", "resample", "tile_size",
+         "encoder_patch_size")  # fmt: skip
 _ASKED, _SAID = "fsthtwq", "kvzxqj"
 _ROLE = re.compile(r"\w[\w ]*:")
 
@@ -131,6 +133,21 @@ class ChatPrompts:
             return ()  # it takes no conversation like this one
         between = re.split(f"{_ASKED}|{_SAID}", prompt)
         return tuple({found.strip() for text in between for found in _ROLE.findall(text)})
+
+    def sizes_seen(self, talks: Sequence[Sequence[ChatTurn]], inputs: Any) -> list[Json]:
+        """Per conversation, [width, height] in pixels of each picture as the model got it; of one
+        tile, the same for all, where pictures are cut into tiles or squares."""
+        counts = [sum(len(turn.frames) for turn in turns) for turns in talks]
+        if "image_grid_thw" in inputs:
+            patch = self._processor.image_processor.patch_size
+            sizes = [[int(w) * patch, int(h) * patch] for _, h, w in inputs["image_grid_thw"]]
+            ends = list(itertools.accumulate(counts))
+            return [sizes[end - count : end] for count, end in zip(counts, ends, strict=True)]
+        pixels = inputs.get("pixel_values")
+        if pixels is not None and pixels.ndim >= 4:
+            return [[list(pixels.shape[:-3:-1])] if count else [] for count in counts]
+        tile = getattr(self._processor.image_processor, "tile_size", None)
+        return [[[tile, tile]] if count and tile else [] for count in counts]
 
     @functools.cached_property
     def picture_settings(self) -> dict[str, Json]:

@@ -18,6 +18,7 @@ from vlmtool_core.engine import Engine
 from vlmtool_core.engine.answers import AnswerShape
 from vlmtool_core.engine.families.chat import DEFAULT_PROMPT
 from vlmtool_core.engine.model_folder import read_model_folder
+from vlmtool_core.engine.numerics import Numerics
 from vlmtool_core.engine.packs import write_pack
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.engine.stopping import stoppable
@@ -148,6 +149,13 @@ def test_several_pictures_and_turns(name, folders, engine_of, odd_pictures):
     assert outcome.error is None
     assert outcome.text == Reference(folders[name]).says(turns)
     assert len(outcome.provenance["pictures"]) == 3
+    seen = outcome.provenance["seen"]
+    if name.startswith("qwen"):  # it takes pictures nearly as they are
+        assert [[size % 16 for size in sizes] for sizes in seen] == [[0, 0]] * 3
+        assert seen[0][0] > seen[0][1]
+        assert seen[1][0] < seen[1][1]
+    else:
+        assert seen == ([[64, 64]] if name == "lfm2_vl" else [[32, 32]])
 
 
 @pytest.mark.parametrize("name", ["smolvlm", "gemma3", "qwen3_vl"])
@@ -275,6 +283,19 @@ def test_a_random_model_answers_by_the_schema(name, folders, few_tokens, odd_pic
         assert outcome.data["animal"] in ("cat", "dog")
         assert "cut_off" not in outcome.provenance
     assert [outcome.text for outcome in batch] == [outcome.text for outcome in alone]
+
+
+@pytest.mark.parametrize("name", ["smolvlm", "gemma3", "lfm2_vl", "qwen3_vl"])
+def test_in_bfloat16_everything_goes_on_working(name, folders, engine_of, odd_pictures):
+    store = engine_of(folders[name]).store
+    engine = Engine(store, device="cpu", numerics=Numerics(precision="bfloat16"))
+    turns = asked("What is it?", *odd_pictures[:2])
+    spoken = engine.chat(turns, model=name, max_tokens=TOKENS)
+    chosen = engine.chat(turns, model=name, answer=AnswerShape.one_of(["cat", "two cats"]))
+    filled = engine.chat(turns, model=name, answer=AnswerShape.of_schema(SCHEMA))
+    assert [outcome.error for outcome in (spoken, chosen, filled)] == [None] * 3
+    assert sum(score.score for score in chosen.scores) == pytest.approx(1)
+    assert spoken.provenance["dtype"] == "bfloat16"
 
 
 def test_an_answer_that_was_cut_off_has_failed_with_its_words(folders, engine_of, odd_pictures):
