@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vlmtool_core import paths
 from vlmtool_core.engine.agreement import pictures
+from vlmtool_core.engine.stopping import check_stopped
 from vlmtool_core.errors import EngineMemoryError, StorageError, VlmtoolError
 from vlmtool_core.records import ErrorInfo, Frame, Label, ModelIdentity, Outcome, Task
 
@@ -94,6 +95,7 @@ class BatchSizes:
         best, rate, size = 1, 0.0, 1
         self._try(task, labels, model, 1)  # warms up
         while size <= MOST[self.device]:
+            check_stopped()
             try:
                 seconds = self._try(task, labels, model, size)
             except VlmtoolError as error:
