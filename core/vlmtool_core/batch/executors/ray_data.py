@@ -6,6 +6,7 @@ are done is known from our own ledger alone, so another executor may finish what
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
+
+import psutil
 
 from vlmtool_core.batch.decode import Job
 from vlmtool_core.batch.executors.base import Work, chunks_of, divided
@@ -114,12 +117,23 @@ def _start(address: str | None) -> None:
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**options, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:
+        # Ray says with a plain Exception that one of its parts was too slow to come up.
+        log.exception("no connection to Ray")
+        _end_what_was_started()
         raise _no_answer(str(error)) from error
     finally:
         # Ray would end the program at once where ours keeps what is done and stops.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, terminate)
+
+
+def _end_what_was_started() -> None:
+    """A start that fails half-way leaves the half of Ray's processes that succeeded."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any("/ray/session_" in word for word in process.cmdline()):
+                process.kill()
 
 
 def _knock(address: str) -> None:
@@ -137,7 +151,8 @@ def _no_answer(reason: str) -> UsageError:
     return UsageError(
         f"Ray does not answer: {reason}",
         field="--executor",
-        remedy="Check the address, or start Ray there: ray start --head",
+        remedy="Check the address and start Ray there (ray start --head); on one machine use "
+        "--executor processes.",
     )
 
 

@@ -78,7 +78,6 @@ print(os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"])
 
 @pytest.mark.parametrize(("visible", "own"), [("2,5", "5"), ("", "1")])
 def test_a_worker_lives_by_the_drivers_settings(visible: str, own: str, home: Path) -> None:
-    (home / "config").mkdir()
     (home / "config" / "settings.toml").write_text("batch_size = 99\n")
     done = subprocess.run(
         [sys.executable, "-c", _WORKER], capture_output=True, text=True,
