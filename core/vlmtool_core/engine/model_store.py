@@ -36,7 +36,7 @@ from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.records import natural_key
 
 if TYPE_CHECKING:
-    from vlmtool_core.engine.bundles import Imported
+    from vlmtool_core.engine.bundle_import import Imported
 
 log = logging.getLogger(__name__)
 
@@ -243,13 +243,13 @@ class ModelStore:
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
     ) -> Imported:
-        """Install all packs of a bundle, or none; see `bundles.import_bundle`.
+        """Install all packs of a bundle, or none; see `bundle_import.import_bundle`.
 
         Raises
         ------
         PackIntegrityError, LicenceError, UsageError, StorageError, CancelledError
         """
-        from vlmtool_core.engine.bundles import import_bundle
+        from vlmtool_core.engine.bundle_import import import_bundle
 
         sweep(self.root)
         found = import_bundle(
