@@ -81,6 +81,20 @@ def test_one_by_one_and_together_are_the_same(kind, folders, engine_of, odd_pict
         assert_agree(alone, outcome.boxes)
 
 
+def test_inputs_made_while_decoding_give_the_same_boxes(folders, engine_of, odd_pictures):
+    family = engine_of(folders("rt_detr_v2")).family("rt_detr_v2")
+    made = family.image_input(Task.DETECT)
+    shipped = [made.frame(frame) for frame in odd_pictures]
+    assert {frame.pixels.shape for frame in shipped} == {(64, 64, 3)}
+    assert [frame.size for frame in shipped] == [frame.size for frame in odd_pictures]
+    plain = family.detect(odd_pictures, None, threshold=THRESHOLD)
+    for one, other in zip(plain, family.detect(shipped, None, threshold=THRESHOLD), strict=True):
+        assert_agree(other, one.boxes)
+    # What keeps the aspect, or resizes numbers that are no bytes, is made from the picture.
+    for kind in ("detr", "rf_detr"):
+        assert engine_of(folders(kind)).family(kind).image_input(Task.DETECT) is None
+
+
 @pytest.mark.parametrize("kind", ["detr", "rt_detr_v2"])
 def test_sizes_are_height_then_width(kind, folders, engine_of, odd_pictures):
     wide = odd_pictures[0]
