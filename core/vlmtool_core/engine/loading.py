@@ -27,7 +27,7 @@ class PackLoader:
     def __init__(self, engine: Surroundings, numerics: Numerics) -> None:
         self._engine = engine
         self.wanted = numerics
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a pack may load its parts
 
     def load(self, pack: Pack) -> Family:
         """Check the files and load them; the first time, precisions are compared.

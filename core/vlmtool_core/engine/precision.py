@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING
 from vlmtool_core import paths
 from vlmtool_core.engine.agreement import agreement_of, answers_of
 from vlmtool_core.engine.numerics import BFLOAT16, FLOAT32
-from vlmtool_core.errors import StorageError
+from vlmtool_core.errors import (
+    CancelledError,
+    EngineMemoryError,
+    NotEnoughMemoryError,
+    StorageError,
+)
 from vlmtool_core.records import Outcome, Task
 
 if TYPE_CHECKING:
@@ -30,6 +35,9 @@ if TYPE_CHECKING:
 LEAST_SPEEDUP = 1.15
 _LONG_S = 4.0
 _WRITING = frozenset({Task.CAPTION, Task.ASK})
+
+# These say nothing of the pack: it is compared the next time.
+_PASSING = (CancelledError, EngineMemoryError, NotEnoughMemoryError, MemoryError)
 
 Load = Callable[[str], "Family"]
 
@@ -98,6 +106,8 @@ def compare(pack: Pack, device: str, load: Load) -> tuple[Decision, Family]:
     exact = load(FLOAT32)
     try:
         reference, slow = _timed(exact)
+    except _PASSING:
+        raise
     except Exception as error:
         log.warning("%s cannot be compared: %s", pack.id, error, exc_info=True)
         return _kept(pack, device, Decision(FLOAT32, f"it was not compared: {error}")), exact
@@ -105,6 +115,8 @@ def compare(pack: Pack, device: str, load: Load) -> tuple[Decision, Family]:
     try:
         family = load(BFLOAT16)
         answers, fast = _timed(family)
+    except _PASSING:
+        raise
     except Exception as error:
         log.warning("%s does not work in bfloat16: %s", pack.id, error, exc_info=True)
         return _kept(pack, device, Decision(FLOAT32, "bfloat16 does not work")), load(FLOAT32)

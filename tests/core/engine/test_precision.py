@@ -16,6 +16,9 @@ from vlmtool_core.engine import Engine, ModelStore, precision
 from vlmtool_core.engine.agreement import agreement_of, pictures
 from vlmtool_core.engine.numerics import Numerics
 from vlmtool_core.engine.precision import Decision, all_decisions, decision_of, known
+from vlmtool_core.engine.stopping import check_stopped, stoppable
+from vlmtool_core.errors import CancelledError
+from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Box, Label, Outcome, OutcomeStatus, Score, Task
 
 Build = Callable[..., Engine]
@@ -98,6 +101,27 @@ def test_auto_keeps_float32_where_bfloat16_differs(
     assert found is not None
     assert family.dtype == found.dtype == "float32"
     assert "differs" in found.reason
+
+
+def test_a_comparison_that_was_stopped_is_made_again(
+    engine_in: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "cpu_features", lambda: ("amx_bf16",))
+    cancel = CancelToken()
+    cancel.cancel()
+    answers_of = precision.answers_of
+
+    def stopped(family: Any) -> list[Outcome]:
+        check_stopped()
+        return answers_of(family)
+
+    monkeypatch.setattr(precision, "answers_of", stopped)
+    engine = engine_in("auto")
+    with stoppable(cancel), pytest.raises(CancelledError):
+        engine.family("clip")
+    assert decision_of(engine._pack("clip"), "cpu") is None
+    engine.family("clip")
+    assert decision_of(engine._pack("clip"), "cpu") is not None
 
 
 def test_auto_keeps_float32_where_it_gains_nothing(
