@@ -93,7 +93,9 @@ def _rate(found: dict[str, Any]) -> float:
 
 def _ratio(name: str, mine: dict[str, Any], peer: dict[str, Any], target: float) -> Measurement:
     told = f"{name} ({mine['pictures']} pictures: {_rate(mine):.3g} against {_rate(peer):.3g}/s"
-    told += f" at batch {peer['batch']})" if "batch" in peer else ")"
+    told += f" at batch {peer['batch']}" if "batch" in peer else ""
+    told += f"; {peer['cpu'] * mine['pictures'] / peer['pictures'] / mine['cpu']:.3g}x less"
+    told += " processor time)"
     return Measurement(told, _rate(mine) / _rate(peer), "x", target, at_least=True)
 
 
