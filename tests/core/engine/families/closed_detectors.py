@@ -11,14 +11,14 @@ from agreement import lively
 CLASSES = {0: "cat", 1: "dog", 2: "remote_control"}
 _SQUARE = {"height": 64, "width": 64}
 _KEPT = {"shortest_edge": 96, "longest_edge": 240}
-_NAMES = {"id2label": CLASSES, "label2id": {name: n for n, name in CLASSES.items()}}
-_SMALL = {
+NAMES = {"id2label": CLASSES, "label2id": {name: n for n, name in CLASSES.items()}}
+SMALL = {
     "d_model": 32, "num_queries": 12, "encoder_layers": 1, "decoder_layers": 2,
     "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "encoder_attention_heads": 4,
     "decoder_attention_heads": 4,
 }  # fmt: skip
 _HYBRID = {
-    **_SMALL, "encoder_hidden_dim": 32, "encoder_in_channels": [16, 24, 32],
+    **SMALL, "encoder_hidden_dim": 32, "encoder_in_channels": [16, 24, 32],
     "decoder_in_channels": [32, 32, 32], "anchor_image_size": None, "num_denoising": 0,
 }  # fmt: skip
 
@@ -57,14 +57,14 @@ def _detr(name: str, **options: Any) -> Any:
     import transformers
 
     config = getattr(transformers, f"{name}Config")
-    return config(**{"backbone_config": _resnet(), **_SMALL, **_NAMES, **options})
+    return config(**{"backbone_config": _resnet(), **SMALL, **NAMES, **options})
 
 
 def _hybrid(name: str, backbone: Any, **options: Any) -> Any:
     import transformers
 
     config = getattr(transformers, f"{name}Config")
-    return config(**{"backbone_config": backbone, **_HYBRID, **_NAMES, **options})
+    return config(**{"backbone_config": backbone, **_HYBRID, **NAMES, **options})
 
 
 def _yolos() -> Any:
@@ -72,7 +72,7 @@ def _yolos() -> Any:
 
     return YolosConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        image_size=[64, 96], patch_size=16, num_detection_tokens=10, **_NAMES,
+        image_size=[64, 96], patch_size=16, num_detection_tokens=10, **NAMES,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def _rf_detr() -> Any:
     return RfDetrConfig(
         backbone_config=backbone, d_model=32, decoder_ffn_dim=32, decoder_layers=2,
         num_queries=12, group_detr=1, decoder_self_attention_heads=4,
-        decoder_cross_attention_heads=4, projector_scale_factors=[1.0], **_NAMES,
+        decoder_cross_attention_heads=4, projector_scale_factors=[1.0], **NAMES,
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def _lw_detr() -> Any:
     return LwDetrConfig(
         backbone_config=backbone, d_model=32, decoder_ffn_dim=32, decoder_layers=2,
         num_queries=12, group_detr=1, decoder_self_attention_heads=4,
-        decoder_cross_attention_heads=4, projector_scale_factors=[1.0], **_NAMES,
+        decoder_cross_attention_heads=4, projector_scale_factors=[1.0], **NAMES,
     )  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import json
+import socket
 
 import numpy as np
 import pytest
 import torch
-from agreement import assert_agree, expected_boxes, picture_inputs, size_of
-from closed_detectors import CLASSES, KINDS, save_detector
+from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
+from closed_detectors import CLASSES, KINDS, NAMES, SMALL, save_detector
 
 from vlmtool_core.engine.families.detection_base import own_classes
 from vlmtool_core.engine.numerics import BFLOAT16, Place
@@ -215,3 +217,28 @@ def test_half_precision_keeps_scores_close(kind, folders, engine_of, odd_picture
     assert any(weight.dtype is torch.bfloat16 for weight in half._model.parameters())
     assert other.status is OutcomeStatus.OK
     assert one.boxes[0].score == pytest.approx(other.boxes[0].score, abs=0.1)
+
+
+def test_the_layout_of_older_repositories_is_read_without_a_network(
+    tmp_path, engine_of, odd_pictures, monkeypatch
+):
+    """A timm backbone named in the config, to be made with pretrained weights as it says there."""
+    import transformers
+
+    def refuse(*_):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    old = {"use_timm_backbone": True, "backbone": "test_resnet", "use_pretrained_backbone": True}
+    folder = tmp_path / "old"
+    config = transformers.DetrConfig(**SMALL, **NAMES, **old)
+    lively(transformers.DetrForObjectDetection(config)).save_pretrained(folder)
+    size = {"shortest_edge": 96, "longest_edge": 240}
+    transformers.DetrImageProcessor(size=size).save_pretrained(folder)
+    values = json.loads((folder / "config.json").read_text())
+    del values["backbone_config"]
+    (folder / "config.json").write_text(json.dumps({**values, **old}))
+    theirs = _theirs(folder)
+    [outcome] = engine_of(folder).detect(odd_pictures[:1], threshold=THRESHOLD, model="old")
+    assert outcome.boxes
+    assert_agree(outcome, _their_boxes(theirs, odd_pictures[0]))
