@@ -175,9 +175,13 @@ def test_embeddings_made_by_workers_are_kept_by_the_driver(
     (cached,) = (home / "cache" / "features").iterdir()
     assert (cached / "rows.f32").stat().st_size == 4 * 16 * len(vectors)
     # With the cache there is nothing left for workers to do; without it the bytes are the same.
-    began = time.monotonic()
-    assert run_on("processes:2", some, spec, ledger="cached").table == first.table
-    assert time.monotonic() - began < 3
+    started: list[psutil.Process] = []
+    cached_run = run_on(
+        "processes:2", some, spec, ledger="cached", on_rows=lambda _: started.extend(workers())
+    )
+    assert cached_run.table == first.table
+    assert cached_run.report.done == 12
+    assert started == []
     (home / "cache").rename(home / "cache-of-before")
     local: list[ResultRow] = []
     assert run_on("local", some, spec, on_rows=local.extend).table == first.table
