@@ -19,6 +19,8 @@ from vlmtool_core.errors import NotEnoughMemoryError
 from vlmtool_core.signals import Signal
 
 LOOK_AGAIN_S = 0.2
+# How long a call waits at most for another thread to make room.
+MOST_COURTESY_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class LoadedModels:
         self._loader: int | None = None
         self._loading: tuple[tuple[str, int], ...] = ()
         self._turns = 0
+        self._wanted: set[int] = set()
         self.loading_changed: Signal[[str]] = Signal()
 
     @property
@@ -130,6 +133,10 @@ class LoadedModels:
     def use(self) -> Iterator[None]:
         """What this thread gets inside the block, parts included, stays loaded until its end."""
         outer, mine = self._mine.in_use, list[_Entry]()
+        if outer is None:
+            # Call after call, a run would never let go of the model that must leave.
+            with self._changed:
+                self._changed.wait_for(lambda: not self._wanted, MOST_COURTESY_S)
         self._mine.in_use = mine
         try:
             yield
@@ -186,16 +193,29 @@ class LoadedModels:
 
     def _entry_or_room(self, pack: Pack, fingerprint: str, size: int) -> _Entry | None:
         """The loaded entry; None once there is room for it and nobody else is loading."""
-        while (found := self._current(pack.id, fingerprint)) is None:
-            if self._entries.pop(pack.id, None) is not None:
-                log.info("%s was replaced and is loaded again", pack.id)
-                self._free()
-            mine_or_none = self._loader in (None, threading.get_ident())
-            if mine_or_none and self._make_room(pack, size):
-                return None
-            self._changed.wait(LOOK_AGAIN_S)
-            check_stopped()
-        return found
+        me = threading.get_ident()
+        try:
+            while (found := self._current(pack.id, fingerprint)) is None:
+                if self._entries.pop(pack.id, None) is not None:
+                    log.info("%s was replaced and is loaded again", pack.id)
+                    self._free()
+                alone = self._loader in (None, me)
+                if alone and self._make_room(pack, size):
+                    return None
+                self._want_room(me, alone)
+                self._changed.wait(LOOK_AGAIN_S)
+                check_stopped()
+            return found
+        finally:
+            self._want_room(me, False)
+
+    def _want_room(self, thread: int, wanted: bool) -> None:
+        """Whether a thread waits for models that are in use, and not for another one's loading."""
+        if wanted:
+            self._wanted.add(thread)
+        elif thread in self._wanted:
+            self._wanted.remove(thread)
+            self._changed.notify_all()
 
     def _make_room(self, pack: Pack, size: int) -> bool:
         """Unload what was not used for longest until the pack fits; False where that must wait

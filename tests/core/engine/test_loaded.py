@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -199,6 +200,32 @@ def test_loading_waits_for_the_end_of_another_call() -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert parts.names() == {"next"}
+
+
+def test_a_run_lets_go_of_its_model_between_two_batches() -> None:
+    parts = Parts(budget=100)
+    one_call, over = threading.RLock(), threading.Event()
+    loaded = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            with one_call, parts.models.use():
+                parts.get("run's", 60)
+                loaded.set()
+                over.wait(0.02)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert loaded.wait(10)
+    asked = time.monotonic()
+    for _ in range(3):
+        parts.get("looked at", 60)
+    waited = time.monotonic() - asked
+    over.set()
+    thread.join(10)
+    assert waited < 5
+    assert parts.loads.count("looked at") >= 1
+    assert not parts.models._wanted
 
 
 def test_a_loaded_model_is_there_while_another_one_is_loading() -> None:
