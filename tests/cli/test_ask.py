@@ -115,13 +115,19 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_was_said(talker, pictures):
 @pytest.mark.model
 @pytest.mark.slow
 def test_the_starter_answers_about_one_picture(starter_home, pictures, capsys):
-    assert ask(pictures[0], "--question", "Is there a face?", "--answer", "yes/no", "--json") in (
-        0,
-        1,
-    )
-    document = json.loads(capsys.readouterr().out)
-    assert document["model"] == "starter-ask"
-    assert document["text"]
+    question = ("--question", "Is there a face?", "--json")
+    assert ask(pictures[0], *question) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["model"] == "starter-ask"
+    assert ask(pictures[0], *question, "--answer", "yes/no") == 0
+    answered = json.loads(capsys.readouterr().out)
+    assert (answered["text"], answered["data"]) == (said["text"], False)
+    assert ask(pictures[0], *question, "--answer", "one of: cat|dog") == 1
+    failed = json.loads(capsys.readouterr().out)
+    assert (failed["outcome"], failed["text"]) == ("failed", said["text"])
+    assert "one of cat, dog" in failed["error"]["message"]
+    assert ask(*pictures, *question) == 2
+    assert "one picture at a time" in capsys.readouterr().err
 
 
 def test_a_run_asks_every_picture_by_itself(talker, pictures, tmp_path, capsys):
