@@ -172,18 +172,24 @@ def roof(model: str, folder: str, **options: Any) -> Any:
             for _ in range(-(-count // size)):
                 family._model.get_image_features(pixel_values=ready)
 
-        shares = []
+        shares, work = [], []
         forward()
         for turn in range(options.get("turns", 3)):
             labels = tuple(Label(f"cat {turn} {n}") for n in range(20))
             spec = RunSpec(Task.CLASSIFY, model=name, labels=labels)
             engine.text_weights(labels, model=name)
-            before = _timed(forward)
+            before = _measured(forward)
             _forget_embeddings()
-            whole = _timed(lambda spec=spec: _run(engine, Path(folder), spec))
-            alone = (before + _timed(forward)) / 2 * count / (-(-count // size) * size)
-            shares.append(alone / whole)
-    return {"share": statistics.median(shares), "batch": size, "dtype": family.dtype}
+            whole = _measured(lambda spec=spec: _run(engine, Path(folder), spec))
+            after, part = _measured(forward), count / (-(-count // size) * size)
+            for kind, found in (("seconds", shares), ("cpu", work)):
+                found.append((before[kind] + after[kind]) / 2 * part / whole[kind])
+    return {
+        "share": statistics.median(shares),
+        "cpu": statistics.median(work),
+        "batch": size,
+        "dtype": family.dtype,
+    }
 
 
 def _forget_embeddings() -> None:
