@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlmtool_core.engine.hub_reference import Reference
-from vlmtool_core.engine.pack_files import check_name
+from vlmtool_core.engine.pack_files import check_name, leads_out, matters
 from vlmtool_core.errors import PackIntegrityError
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -51,7 +51,7 @@ def info_from_json(body: bytes, reference: Reference, endpoint: str) -> RepoInfo
     try:
         value = json.loads(body)
         commit, siblings = _commit(value["sha"]), value["siblings"]
-        files = tuple(_file(sibling) for sibling in siblings)
+        files = tuple(_file(sibling) for sibling in siblings if _matters(sibling["rfilename"]))
         card = value.get("cardData") or {}
         licence, link = _licence(card, value.get("tags") or [])
         gated = bool(value.get("gated"))
@@ -71,6 +71,11 @@ def _commit(value: Any) -> str:
     if not isinstance(value, str) or not COMMIT.fullmatch(value):
         raise ValueError("sha")
     return value
+
+
+def _matters(name: str) -> bool:
+    """Pictures and the like may be called as they please, but nothing may lead out."""
+    return matters(name) or leads_out(name)
 
 
 def _file(value: Mapping[str, Any]) -> HubFile:

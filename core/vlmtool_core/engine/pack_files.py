@@ -21,7 +21,8 @@ _LEFT_OUT = frozenset(
 )
 _LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE)([._-][A-Za-z0-9._-]*)?", re.IGNORECASE)
 _TEMPLATES = "additional_chat_templates"
-_UNSAFE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+_HOSTILE = re.compile(r"[\x00-\x1f\x7f\\]")
+_UNPORTABLE = re.compile(r'[:*?"<>|]')
 # An index of the largest models has a few thousand tensors.
 _MOST_INDEX_BYTES = 64 << 20
 
@@ -38,14 +39,23 @@ def check_name(name: str) -> str:
     ------
     PackIntegrityError : absolute, with "..", or with characters that some systems read otherwise.
     """
-    parts = name.split("/")
-    bad = any(part in {"", ".", ".."} or part.endswith((" ", ".")) for part in parts)
-    if bad or _UNSAFE.search(name) or len(name) > 240:
+    odd = any(part.endswith((" ", ".")) for part in name.split("/"))
+    if leads_out(name) or odd or _UNPORTABLE.search(name) or len(name) > 240:
         raise PackIntegrityError(
             f"the file name {name[:80]!r} is refused: it could lead out of the pack's folder",
             remedy="Do not use this pack, and tell who made it.",
         )
     return name
+
+
+def leads_out(name: str) -> bool:
+    """Whether a file of this name could land outside of its folder on some system."""
+    return bool(_HOSTILE.search(name)) or any(p in {"", ".", ".."} for p in name.split("/"))
+
+
+def matters(name: str) -> bool:
+    """Whether a pack may take a file of this name, or has to say why it does not (pickles)."""
+    return _is_small(name) or PurePosixPath(name).suffix in {".safetensors", *PICKLES}
 
 
 def small_files(names: Iterable[str]) -> list[str]:

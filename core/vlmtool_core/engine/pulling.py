@@ -102,7 +102,10 @@ class _Meter:
         """So many bytes of the pack at hand are there."""
         self._now = count
         now = (self._before + count) // _MEGABYTE
+        new = message != self._meter.message
         self._meter.step(max(0, now - self._meter.done), message=message)
+        if new:
+            self._meter.flush()  # each thing that is begun is seen, however short it is
 
     def end(self, size: int | None = None) -> None:
         self._before += self._expected if size is None else size
