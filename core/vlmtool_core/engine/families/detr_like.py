@@ -148,4 +148,7 @@ class HybridDetector(FocalDetector):
         "model.encoder_input_proj.?",
         "model.encoder",
         "model.decoder_input_proj.?",
+        # Where queries begin; the decoder then moves them, in float32.
+        "model.enc_output",
+        "model.enc_bbox_head",
     )
