@@ -55,8 +55,13 @@ def peer_pipeline(model: str, task: str, folder: str, labels: list[str], **optio
             pass
 
     run(subset[:1], 1)
-    sizes = options.get("sizes", _TRIED)
-    rates = {n: len(subset) / _timed(lambda n=n: run(subset, n)) for n in sizes}
+    rates = {}
+    for size in options.get("sizes", _TRIED):
+        try:
+            rates[size] = len(subset) / _timed(lambda size=size: run(subset, size))
+        except IndexError:
+            # Some detectors' outputs cannot be taken apart by the pipeline: one picture at a time.
+            print(f"batches of {size} fail", file=sys.stderr)
     best = max(rates, key=lambda n: rates[n])
     return {**_measured(lambda: run(files, best)), "pictures": len(files), "batch": best}
 
