@@ -125,8 +125,17 @@ class FeatureCache:
 
     def _drop_unbacked(self) -> None:
         """Forget rows whose bytes are not there (a file was deleted or cut)."""
-        there = self._file.stat().st_size // self._row_bytes if self._file.exists() else 0
-        self._database.execute("DELETE FROM place WHERE row >= ?", (there,))
+        unbacked = "FROM place WHERE row >= ?"
+        if not self._database.execute(f"SELECT 1 {unbacked} LIMIT 1", (self._backed(),)).fetchone():
+            return
+        # Another process may have written since the file was measured: measured again, locked.
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.execute(f"DELETE {unbacked}", (self._backed(),))
+        self._database.execute("COMMIT")
+
+    def _backed(self) -> int:
+        """Rows whose bytes are there."""
+        return self._file.stat().st_size // self._row_bytes if self._file.exists() else 0
 
     @property
     def _row_bytes(self) -> int:
