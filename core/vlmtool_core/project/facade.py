@@ -53,13 +53,9 @@ class Project:
 
     @classmethod
     def create(
-        cls,
-        root: Path | str,
-        *,
-        name: str = "",
-        author: str | None = None,
+        cls, root: Path | str, *, name: str = "", author: str | None = None,
         database: str | None = None,
-    ) -> Project:
+    ) -> Project:  # fmt: skip
         """Make a project in `root` (made too, if it is not there).
 
         database : URL of an empty PostgreSQL database for its records, without a password
