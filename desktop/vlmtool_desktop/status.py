@@ -75,7 +75,11 @@ class StatusBar(QStatusBar):
         if job is not None:
             self._bridge.cancel(job)
 
-    def show_zoom(self, scale: float) -> None:
+    def show_zoom(self, scale: float | None) -> None:
+        """None while no picture is shown."""
+        if scale is None:
+            self.zoom.clear()
+            return
         self.zoom.setText(f"{scale:.0%}" if scale >= 0.1 else f"{scale:.1%}")
 
     def show_place(self, position: int, count: int) -> None:

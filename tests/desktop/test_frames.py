@@ -231,3 +231,10 @@ def test_the_header_of_the_slice_in_view(on_series: Opened) -> None:
     assert "PatientID" in QApplication.clipboard().text()
     assert "hidden" in QApplication.clipboard().text()
     found.reject()
+
+
+def test_the_zoom_is_told_only_of_a_picture(opened: Opened, on_series: Opened) -> None:
+    status = on_series.window.status
+    assert status.zoom.text().endswith("%")
+    on_series.window.viewer.canvas.set_note("Nothing here")
+    assert status.zoom.text() == ""

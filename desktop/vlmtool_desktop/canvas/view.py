@@ -121,6 +121,7 @@ class CanvasView(QWidget):
         self._picture = None
         self._note = (title, text)
         self.set_shapes([], [], "")
+        self.zoom_changed.emit(self._transform.scale)
 
     def set_shapes(
         self, shapes: Sequence[Shape], outlines: Sequence[Outline], caption: str

@@ -80,7 +80,9 @@ def _connect_viewer(window: MainWindow) -> None:
     canvas, commands, viewing = window.viewer.canvas, window.commands, window.viewing
     canvas.box_drawn.connect(commands.add_box)
     canvas.shape_changed.connect(commands.change_box)
-    canvas.zoom_changed.connect(window.status.show_zoom)
+    canvas.zoom_changed.connect(
+        lambda scale: window.status.show_zoom(scale if canvas.has_picture else None)
+    )
     canvas.selection_changed.connect(lambda: _canvas_selected(window))
     canvas.pointer_moved.connect(lambda at: _show_pixel(window, at))
     viewing.window_changed.connect(lambda level: _show_window(window, level))
