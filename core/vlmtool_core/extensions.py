@@ -21,7 +21,7 @@ def connect_plugins() -> None:
 
 def check_plugins(manager: PluginManager) -> None:
     """Look at everything that plugins contribute, so that `manager.failures` is complete."""
-    from vlmtool_core.engine.plugin_cards import all_cards
+    from vlmtool_core.engine.packs.plugin_cards import all_cards
 
     manager.load_contributions()
     usable_exporters(manager)

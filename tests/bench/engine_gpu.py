@@ -24,7 +24,7 @@ def on_gpu(root: Path) -> Iterator[Measurement]:
     from vlmtool_core.batch import FolderLedger, RunSpec, run_items
     from vlmtool_core.batch.folder import items_of
     from vlmtool_core.engine import Engine, ModelStore
-    from vlmtool_core.engine.numerics import Numerics
+    from vlmtool_core.engine.runtime.numerics import Numerics
     from vlmtool_core.records import Task
 
     os.environ["VLMTOOL_HOME"] = str(root / "gpu-home")

@@ -99,8 +99,8 @@ def peer_captions(model: str, folder: str, **_: Any) -> Any:
 def _engine(model: str, **options: Any) -> Iterator[Any]:
     """An engine as the settings make it by default, with this one model in its store."""
     from vlmtool_core.engine import Engine, ModelStore
-    from vlmtool_core.engine.numerics import Numerics
-    from vlmtool_core.engine.packs import write_pack
+    from vlmtool_core.engine.packs.pack import write_pack
+    from vlmtool_core.engine.runtime.numerics import Numerics
 
     store = ModelStore(Path(os.environ["VLMTOOL_HOME"]) / "models")
     name = Path(model).name

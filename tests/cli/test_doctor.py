@@ -20,8 +20,8 @@ from vlmtool_core.cli.doctor_checks import (
 )
 from vlmtool_core.cli.doctor_libraries import Library, desktop_libraries, install_command, loads
 from vlmtool_core.cli.main import run_cli
-from vlmtool_core.engine.device_report import why_no_gpu
-from vlmtool_core.engine.memory import GB, Memory
+from vlmtool_core.engine.runtime.device_report import why_no_gpu
+from vlmtool_core.engine.runtime.memory import GB, Memory
 
 
 def test_this_machine_has_what_is_needed(capfd: pytest.CaptureFixture[str]) -> None:

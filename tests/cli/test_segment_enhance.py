@@ -16,7 +16,7 @@ from PIL import Image
 from vlmtool_core.cli.main import cli as group
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.rle import decode_mask
+from vlmtool_core.engine.pictures.rle import decode_mask
 from vlmtool_core.formats import result_from_json
 
 FAMILIES = Path(__file__).parents[1] / "core" / "engine" / "families"

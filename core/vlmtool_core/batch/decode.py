@@ -13,7 +13,7 @@ from typing import Protocol
 
 from vlmtool_core.batch.frames import choose_frames
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.engine.image_input import ImageInput
+from vlmtool_core.engine.pictures.image_input import ImageInput
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
 from vlmtool_core.media.images import ImageSource

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.engine.runtime.stopping import stoppable
 from vlmtool_core.errors import CancelledError, EngineError, MediaError, StorageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_progress
 from vlmtool_core.media import Discovered, open_media

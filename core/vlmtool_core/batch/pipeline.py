@@ -23,7 +23,7 @@ from vlmtool_core.batch.decode import (
 )
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.engine.runtime.stopping import stoppable
 from vlmtool_core.errors import CancelledError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Outcome

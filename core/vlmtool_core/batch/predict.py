@@ -31,7 +31,7 @@ from vlmtool_core.records import Frame, ModelIdentity, Outcome, OutcomeStatus, T
 if TYPE_CHECKING:
     from vlmtool_core.engine import Engine
     from vlmtool_core.engine.heads import ProbeHead
-    from vlmtool_core.engine.image_input import ImageInput
+    from vlmtool_core.engine.pictures.image_input import ImageInput
 
 # Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}

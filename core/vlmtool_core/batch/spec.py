@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.texts.answers import AnswerShape
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.records import RUN_TASKS, Json, Label, Task
 

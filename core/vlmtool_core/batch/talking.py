@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from vlmtool_core.batch.turns import Rank, turns_of
-from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.texts.answers import AnswerShape
 from vlmtool_core.errors import UsageError
 from vlmtool_core.media import open_media
 from vlmtool_core.records import ChatTurn, Frame, ItemRef, Outcome, Task

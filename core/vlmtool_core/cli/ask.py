@@ -54,9 +54,9 @@ def ask(
     Exit codes: 0 answered, 1 failed, 2 wrong call, 3 a model or library is missing, 130 stopped.
     """
     from vlmtool_core.batch.talking import frame_of, talk
-    from vlmtool_core.engine.answers import answer_shape
-    from vlmtool_core.engine.stopping import stoppable
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.stopping import stoppable
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
+    from vlmtool_core.engine.texts.answers import answer_shape
 
     asked = prompt_and_question(Task.ASK, None, question)[1] or ""
     shape = None if answer is None else answer_shape(answer)

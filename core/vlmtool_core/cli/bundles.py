@@ -50,8 +50,8 @@ def import_packs(bundle: Path, keys: tuple[Path, ...], accept_licence: bool) -> 
 @click.argument("file", type=_FILE)
 def keygen(file: Path) -> None:
     """Make a pair of keys: FILE signs bundles, FILE.pub checks them."""
-    from vlmtool_core.engine.signatures import make_keys, raw_public_key, read_public_key
-    from vlmtool_core.engine.signatures import short_print as print_of
+    from vlmtool_core.engine.packs.signatures import make_keys, raw_public_key, read_public_key
+    from vlmtool_core.engine.packs.signatures import short_print as print_of
 
     public = make_keys(file)
     note(f"Wrote {file} (keep it to yourself) and {public} (give it to who imports).")

@@ -17,7 +17,7 @@ from vlmtool_core.errors import VlmtoolError, in_gb
 from vlmtool_core.records import Json
 
 if TYPE_CHECKING:
-    from vlmtool_core.engine.memory import Memory
+    from vlmtool_core.engine.runtime.memory import Memory
 
 OPENCV = "opencv-python-headless"
 LITTLE_SPACE = 2 * 1024**3
@@ -106,7 +106,7 @@ def _torch_pair() -> Iterator[Check]:
 
 def _device() -> Iterator[Check]:
     """Where models run, and why not on a GPU."""
-    from vlmtool_core.engine.device_report import describe_device
+    from vlmtool_core.engine.runtime.device_report import describe_device
 
     try:
         import torchvision.ops  # noqa: F401  (fails when the pair does not fit)
@@ -123,7 +123,7 @@ def _device() -> Iterator[Check]:
 
 def memory_check(needs: Mapping[str, int], budget: int, memory: Memory) -> Check:
     """Which models fit. needs : bytes by installed pack; budget : bytes for all loaded models"""
-    from vlmtool_core.engine.memory import largest_model
+    from vlmtool_core.engine.runtime.memory import largest_model
 
     room = min(budget, memory.available)
     free = f"{in_gb(memory.available)} of {in_gb(memory.total)} free"
@@ -141,7 +141,7 @@ def memory_check(needs: Mapping[str, int], budget: int, memory: Memory) -> Check
 
 def _memory() -> Iterator[Check]:
     from vlmtool_core.engine import Engine
-    from vlmtool_core.engine.memory import memory_of
+    from vlmtool_core.engine.runtime.memory import memory_of
     from vlmtool_core.settings import load_settings
 
     try:
@@ -230,7 +230,7 @@ def _settings() -> Iterator[Check]:
 
 def _packs() -> Iterator[Check]:
     from vlmtool_core.engine import ModelStore
-    from vlmtool_core.engine.packs import catalogue
+    from vlmtool_core.engine.packs.pack import catalogue
 
     store = ModelStore()
     try:

@@ -65,7 +65,7 @@ def enhance(
     Exit codes: 0 all well, 1 some pictures failed, 2 wrong call, 3 a model is missing,
     130 stopped.
     """
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
     enhancer = Enhancer(engine_as_set(), method, folder, _options(options), frame)
     with cancel_on_interrupt() as cancel, progress_on_stderr(f"enhance {method}") as progress:

@@ -14,9 +14,9 @@ from vlmtool_core.cli.model_versions import history, rollback, use
 from vlmtool_core.cli.models_torchvision import torchvision
 from vlmtool_core.cli.recommend import recommend_packs
 from vlmtool_core.engine import Card, ModelStore, Pack
-from vlmtool_core.engine.packs import verify_pack
-from vlmtool_core.engine.precision import all_decisions
-from vlmtool_core.engine.recommendation import Recommended, recommended
+from vlmtool_core.engine.packs.pack import verify_pack
+from vlmtool_core.engine.packs.recommendation import Recommended, recommended
+from vlmtool_core.engine.runtime.precision import all_decisions
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Json
 

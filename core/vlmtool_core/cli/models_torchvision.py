@@ -25,7 +25,7 @@ from vlmtool_core.cli.console import note
 )
 def torchvision(weights: Path, folder: Path, architecture: str, labels: tuple[str, ...]) -> None:
     """Convert a detector's .pth file of torchvision to a folder for `models add`."""
-    from vlmtool_core.engine.torchvision_folders import class_names, make_detector_folder
+    from vlmtool_core.engine.packs.torchvision_folders import class_names, make_detector_folder
 
     made = make_detector_folder(weights, folder, architecture, labels or None)
     note(f"{folder} holds {architecture} with {len(class_names(made.config))} classes.")

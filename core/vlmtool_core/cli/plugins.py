@@ -48,7 +48,7 @@ def plugins(as_json: bool) -> int:
 
 def _brings(manager: PluginManager) -> dict[str, dict[str, list[str]]]:
     """Plugin -> kind of contribution -> names."""
-    from vlmtool_core.engine.plugin_cards import cards_by_plugin
+    from vlmtool_core.engine.packs.plugin_cards import cards_by_plugin
 
     named = {
         "workflows": [(plugin, w.key) for plugin, w in manager.workflows_by_plugin()],

@@ -8,7 +8,7 @@ import click
 
 from vlmtool_core.cli.console import emit_json, emit_table, note
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.recommendation import DOMAINS, Recommended, machine_memory, recommend
+from vlmtool_core.engine.packs.recommendation import DOMAINS, Recommended, machine_memory, recommend
 from vlmtool_core.records import Task
 
 

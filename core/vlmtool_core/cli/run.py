@@ -21,7 +21,7 @@ from vlmtool_core.cli.run_output import (
     note_unused_prompt,
 )
 from vlmtool_core.cli.run_prompts import FORMS_OF_ANSWERS, prompt_and_question
-from vlmtool_core.engine.answers import answer_shape
+from vlmtool_core.engine.texts.answers import answer_shape
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback
 from vlmtool_core.records import RUN_TASKS, ItemRef, LabelSet, ResultRow, Task
@@ -299,6 +299,6 @@ def _run_items(
 
 
 def _engine() -> Engine:
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
     return engine_as_set()

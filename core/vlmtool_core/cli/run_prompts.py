@@ -5,7 +5,6 @@ from __future__ import annotations
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Task
 
-
 FORMS_OF_ANSWERS = (
     'The form that answers must have (task ask): yes/no, "one of: a|b|c", or the path of a '
     "JSON schema (schema.json)."

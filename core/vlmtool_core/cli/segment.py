@@ -65,7 +65,7 @@ def segment(
     """
     prompts = _prompts(points, boxes)
     _check_out(out, path, len(prompts))
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
     engine = engine_as_set()
     shown = _decoded(engine, path, frame, model)
@@ -178,7 +178,7 @@ def _encoded(out: Path, row: ResultRow) -> bytes:
     import numpy as np
     from PIL import Image
 
-    from vlmtool_core.engine.rle import decode_mask
+    from vlmtool_core.engine.pictures.rle import decode_mask
 
     buffer = io.BytesIO()
     pixels = decode_mask(row.outcome.masks[0])
@@ -187,7 +187,7 @@ def _encoded(out: Path, row: ResultRow) -> bytes:
 
 
 def _in_words(number: int, mask: Mask) -> str:
-    from vlmtool_core.engine.rle import decode_mask
+    from vlmtool_core.engine.pictures.rle import decode_mask
 
     pixels = decode_mask(mask)
     ys, xs = pixels.nonzero()

@@ -2,7 +2,7 @@
 
 from vlmtool_core.engine.engine import Engine
 from vlmtool_core.engine.heads import ProbeHead
-from vlmtool_core.engine.model_store import ModelStore
-from vlmtool_core.engine.packs import Card, Pack, catalogue
+from vlmtool_core.engine.packs.model_store import ModelStore
+from vlmtool_core.engine.packs.pack import Card, Pack, catalogue
 
 __all__ = ["Card", "Engine", "ModelStore", "Pack", "ProbeHead", "catalogue"]

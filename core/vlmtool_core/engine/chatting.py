@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from vlmtool_core.engine.answers import AnswerShape, validated
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.guarding import as_engine_error, problem_of
+from vlmtool_core.engine.runtime.guarding import as_engine_error, problem_of
+from vlmtool_core.engine.texts.answers import AnswerShape, validated
 from vlmtool_core.errors import CancelledError, UsageError, VlmtoolError
 from vlmtool_core.records import ChatTurn, Outcome, OutcomeStatus
 

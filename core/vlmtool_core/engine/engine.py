@@ -9,25 +9,25 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from vlmtool_core.engine import builtin_packs
-from vlmtool_core.engine.answers import AnswerShape
-from vlmtool_core.engine.batch_sizes import BatchSizes
 from vlmtool_core.engine.chatting import check_turns, converse
-from vlmtool_core.engine.devices import choose_device
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.guarding import guarded, problem_of
 from vlmtool_core.engine.heads import ProbeHead
-from vlmtool_core.engine.loaded import LoadedModel, LoadedModels
-from vlmtool_core.engine.loading import Computing, PackLoader
-from vlmtool_core.engine.memory import free_memory, memory_budget, memory_of
-from vlmtool_core.engine.model_store import ModelStore
-from vlmtool_core.engine.numerics import Numerics, with_numerics
 from vlmtool_core.engine.one_picture import OnePictureTasks, require_task
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs import builtin_packs
+from vlmtool_core.engine.packs.model_store import ModelStore
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import family as family_named
 from vlmtool_core.engine.rescoring import Rescoring
 from vlmtool_core.engine.results import cut_scores
-from vlmtool_core.engine.text_space import unique_labels
+from vlmtool_core.engine.runtime.batch_sizes import BatchSizes
+from vlmtool_core.engine.runtime.devices import choose_device
+from vlmtool_core.engine.runtime.guarding import guarded, problem_of
+from vlmtool_core.engine.runtime.loaded import LoadedModel, LoadedModels
+from vlmtool_core.engine.runtime.loading import Computing, PackLoader
+from vlmtool_core.engine.runtime.memory import free_memory, memory_budget, memory_of
+from vlmtool_core.engine.runtime.numerics import Numerics, with_numerics
+from vlmtool_core.engine.texts.answers import AnswerShape
+from vlmtool_core.engine.texts.text_space import unique_labels
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import ChatTurn, Frame, Label, ModelIdentity, Outcome, Task
 from vlmtool_core.settings import load_settings
@@ -35,7 +35,7 @@ from vlmtool_core.settings import load_settings
 if TYPE_CHECKING:
     import numpy as np
 
-    from vlmtool_core.engine.image_input import ImageInput
+    from vlmtool_core.engine.pictures.image_input import ImageInput
 
 # Threads that wait for work must sleep, not spin: where another program keeps a core busy,
 # spinning makes inference many times slower. OpenMP reads this when torch is imported.

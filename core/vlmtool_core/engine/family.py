@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from vlmtool_core.engine.answers import AnswerShape, validated
-from vlmtool_core.engine.model_folder import ModelFolder
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.model_folder import ModelFolder
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.texts.answers import AnswerShape, validated
 from vlmtool_core.errors import TaskNotServedError, UsageError
 from vlmtool_core.records import (
     ChatTurn,
@@ -24,7 +24,7 @@ from vlmtool_core.records import (
 if TYPE_CHECKING:
     import numpy as np
 
-    from vlmtool_core.engine.image_input import ImageInput
+    from vlmtool_core.engine.pictures.image_input import ImageInput
 
 
 # Longer side in pixels that is enough for a task, where a family does not know its own; boxes
@@ -99,7 +99,7 @@ class Family:
     @property
     def fingerprint(self) -> str:
         """The pack's, another one where the family computes otherwise than float32 in torch."""
-        from vlmtool_core.engine.loading import fingerprint_in
+        from vlmtool_core.engine.runtime.loading import fingerprint_in
 
         return fingerprint_in(self.pack, self.dtype, self.backend)
 

@@ -7,12 +7,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from vlmtool_core.engine.builtin_packs import ENHANCERS
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.guarding import as_engine_error
-from vlmtool_core.engine.model_store import ModelStore
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.preprocessing import check_frame
+from vlmtool_core.engine.packs.builtin_packs import ENHANCERS
+from vlmtool_core.engine.packs.model_store import ModelStore
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.pictures.preprocessing import check_frame
+from vlmtool_core.engine.runtime.guarding import as_engine_error
 from vlmtool_core.errors import MissingPackError, TaskNotServedError, UsageError, VlmtoolError
 from vlmtool_core.records import Enhanced, Frame, Json, Outcome, SegmentPrompt, Task
 

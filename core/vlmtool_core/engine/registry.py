@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from vlmtool_core.engine import families
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.model_folder import ModelFolder
+from vlmtool_core.engine.packs.model_folder import ModelFolder
 from vlmtool_core.errors import PackError
 
 _FAMILIES: dict[str, type[Family]] = {}

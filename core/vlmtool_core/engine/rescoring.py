@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.numerics import with_numerics
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import family as family_named
 from vlmtool_core.engine.results import cut_scores
-from vlmtool_core.engine.text_space import unique_labels
+from vlmtool_core.engine.runtime.numerics import with_numerics
+from vlmtool_core.engine.texts.text_space import unique_labels
 from vlmtool_core.records import Label, Outcome
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.texts.answers import AnswerShape
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.host.call import Call
 from vlmtool_core.json_codec import (

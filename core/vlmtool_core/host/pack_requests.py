@@ -36,8 +36,8 @@ class PackRequests:
 
     def catalogue(self, call: Call) -> Json:
         """{memory_gb?, device?} -> {models: [...], memory_gb, device}; see `engine.overview`."""
-        from vlmtool_core.engine.overview import overview
-        from vlmtool_core.engine.recommendation import machine_memory
+        from vlmtool_core.engine.packs.overview import overview
+        from vlmtool_core.engine.packs.recommendation import machine_memory
         from vlmtool_core.settings import load_settings
 
         memory = optional(call.params.get("memory_gb"), "memory_gb", number)

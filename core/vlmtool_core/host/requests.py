@@ -85,7 +85,7 @@ def handlers(requests: Requests) -> dict[str, Handler]:
 
 def _stoppable(handler: Handler) -> Handler:
     def handle(call: Call) -> Json:
-        from vlmtool_core.engine.stopping import stoppable
+        from vlmtool_core.engine.runtime.stopping import stoppable
 
         with stoppable(call.cancel):
             return handler(call)
@@ -107,7 +107,7 @@ class Requests:
 
     def engine(self) -> Engine:
         """The engine, made on first use as the settings say."""
-        from vlmtool_core.engine.user_engine import engine_as_set
+        from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
         with self._lock:
             if self._engine is None:
@@ -250,7 +250,7 @@ class Requests:
 
     def models(self, _call: Call) -> Json:
         """{} -> {packs: [...], device: {kind, name, reason, remedy}}."""
-        from vlmtool_core.engine.device_report import describe_device
+        from vlmtool_core.engine.runtime.device_report import describe_device
         from vlmtool_core.settings import load_settings
 
         packs = [

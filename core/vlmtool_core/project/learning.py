@@ -101,7 +101,7 @@ def train(
 
 
 def _engine() -> Engine:
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
     return engine_as_set()
 

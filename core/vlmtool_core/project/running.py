@@ -183,6 +183,6 @@ def _run_of(
 
 
 def _engine() -> Engine:
-    from vlmtool_core.engine.user_engine import engine_as_set
+    from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
     return engine_as_set()

@@ -117,7 +117,7 @@ def _lazy(engine: EngineLike | Callable[[], EngineLike] | None) -> Callable[[], 
     @cache
     def make() -> EngineLike:
         if engine is None:
-            from vlmtool_core.engine.user_engine import engine_as_set
+            from vlmtool_core.engine.runtime.user_engine import engine_as_set
 
             made: EngineLike = engine_as_set()
             return made

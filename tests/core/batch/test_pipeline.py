@@ -14,7 +14,7 @@ from vlmtool_core.batch.folder import items_of
 from vlmtool_core.batch.pipeline import Pipeline
 from vlmtool_core.batch.predict import Predictor
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.engine.stopping import check_stopped, stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped, stopped
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Frame, Task
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.engine.answers import AnswerShape
+from vlmtool_core.engine.texts.answers import AnswerShape
 from vlmtool_core.errors import FormatError, UsageError
 from vlmtool_core.records import RUN_TASKS, Label, Task
 

@@ -17,7 +17,7 @@ from vlmtool_core.batch import FolderLedger, RunSpec, run_items
 from vlmtool_core.batch.folder import items_of
 from vlmtool_core.batch.single import predict_one
 from vlmtool_core.engine import Engine, ModelStore
-from vlmtool_core.engine.stopping import check_stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Frame, ItemRef, Label, ResultRow, Task
 

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent / "families"))
 
 from chat_models import byte_tokenizer, piece_tokenizer
 
-from vlmtool_core.engine.answer_schema import mismatch, most_characters
-from vlmtool_core.engine.answers import AnswerShape, answer_shape, validated
-from vlmtool_core.engine.families.answer_decoding import AnswerGrammars, check_wording
+from vlmtool_core.engine.families.parts.answer_decoding import AnswerGrammars, check_wording
+from vlmtool_core.engine.texts.answer_schema import mismatch, most_characters
+from vlmtool_core.engine.texts.answers import AnswerShape, answer_shape, validated
 from vlmtool_core.errors import AnswerError, FormatError, InferenceError, UsageError
 from vlmtool_core.records import Outcome, OutcomeStatus
 

@@ -12,8 +12,9 @@ from tiny_clip import save_tiny_clip
 from vlmtool_core.batch import RunSpec
 from vlmtool_core.batch.feature_predictor import predictor_for
 from vlmtool_core.batch.predict import Predictor
-from vlmtool_core.engine import Engine, ModelStore, batch_sizes
-from vlmtool_core.engine.agreement import pictures
+from vlmtool_core.engine import Engine, ModelStore
+from vlmtool_core.engine.runtime import batch_sizes
+from vlmtool_core.engine.runtime.agreement import pictures
 from vlmtool_core.errors import EngineMemoryError
 from vlmtool_core.records import Frame, Label, Outcome, Task
 

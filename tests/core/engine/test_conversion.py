@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmtool_core.engine.conversion import convert
-from vlmtool_core.engine.onnx_shapes import free_dimensions
-from vlmtool_core.engine.packs import catalogue
+from vlmtool_core.engine.packs.conversion import convert
+from vlmtool_core.engine.packs.onnx_shapes import free_dimensions
+from vlmtool_core.engine.packs.pack import catalogue
 from vlmtool_core.errors import PackError, PackIntegrityError
 
 VISION = catalogue()["starter-vision"]

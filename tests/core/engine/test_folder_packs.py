@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from vlmtool_core.engine import Engine, ModelStore
-from vlmtool_core.engine.packs import write_pack
+from vlmtool_core.engine.packs.pack import write_pack
 from vlmtool_core.errors import PackIntegrityError, TaskNotServedError, UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 

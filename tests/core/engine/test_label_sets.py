@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vlmtool_core.batch import RunSpec
 from vlmtool_core.cli.run_labels import labels_of_sets
-from vlmtool_core.engine.label_sets import softmax_by_set
+from vlmtool_core.engine.texts.label_sets import softmax_by_set
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Label, LabelSet, Task
 

@@ -16,11 +16,12 @@ import pytest
 import torch
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from vlmtool_core.engine import Engine, ModelStore, memory
+from vlmtool_core.engine import Engine, ModelStore
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.loaded import LoadedModels
-from vlmtool_core.engine.memory import Memory, memory_needed
-from vlmtool_core.engine.packs import Pack, PackFile
+from vlmtool_core.engine.packs.pack import Pack, PackFile
+from vlmtool_core.engine.runtime import memory
+from vlmtool_core.engine.runtime.loaded import LoadedModels
+from vlmtool_core.engine.runtime.memory import Memory, memory_needed
 from vlmtool_core.errors import EngineMemoryError, InferenceError, NotEnoughMemoryError
 from vlmtool_core.records import Frame, Label
 from vlmtool_core.settings import Settings, save_settings

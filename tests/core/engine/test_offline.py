@@ -38,7 +38,8 @@ commands = [
     ["models", "export", "tiny", "-o", work + "/x.vlmpack", "--sign", work + "/key"],
     ["models", "remove", "tiny"],
     ["models", "import", work + "/x.vlmpack", "--trust", work + "/key.pub"],
-    ["run", work + "/pictures", "--task", "classify", "--model", "tiny", "--out", work + "/out.jsonl"],
+    ["run", work + "/pictures", "--task", "classify", "--model", "tiny", "--out",
+     work + "/out.jsonl"],
 ]
 codes = {" ".join(command[:2]): run_cli(command) for command in commands}
 import huggingface_hub

@@ -12,11 +12,12 @@ import torch
 from tiny_clip import save_tiny_clip
 from transformers import CLIPModel
 
-from vlmtool_core.engine import Engine, ModelStore, precision
-from vlmtool_core.engine.agreement import agreement_of, pictures
-from vlmtool_core.engine.numerics import Numerics
-from vlmtool_core.engine.precision import Decision, all_decisions, decision_of, known
-from vlmtool_core.engine.stopping import check_stopped, stoppable
+from vlmtool_core.engine import Engine, ModelStore
+from vlmtool_core.engine.runtime import precision
+from vlmtool_core.engine.runtime.agreement import agreement_of, pictures
+from vlmtool_core.engine.runtime.numerics import Numerics
+from vlmtool_core.engine.runtime.precision import Decision, all_decisions, decision_of, known
+from vlmtool_core.engine.runtime.stopping import check_stopped, stoppable
 from vlmtool_core.errors import CancelledError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Box, Label, Outcome, OutcomeStatus, Score, Task
@@ -95,7 +96,7 @@ def test_auto_keeps_float32_where_bfloat16_differs(
     engine_in: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision, "cpu_features", lambda: ("amx_bf16",))
-    monkeypatch.setattr("vlmtool_core.engine.agreement.LEAST_COSINE", 1.1)
+    monkeypatch.setattr("vlmtool_core.engine.runtime.agreement.LEAST_COSINE", 1.1)
     family = engine_in("auto").family("clip")
     found = decision_of(family.pack, "cpu")
     assert found is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vlmtool_core.engine import ModelStore, evidence, text_space
-from vlmtool_core.engine.preparation import prepare
+from vlmtool_core.engine import ModelStore
+from vlmtool_core.engine.packs.preparation import prepare
+from vlmtool_core.engine.texts import evidence, text_space
 
 
 @pytest.mark.model

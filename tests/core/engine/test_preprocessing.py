@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmtool_core.engine.geometry import overlap, source_box, suppress
-from vlmtool_core.engine.preprocessing import Preprocessing, check_frame, scale_to_source
+from vlmtool_core.engine.pictures.geometry import overlap, source_box, suppress
+from vlmtool_core.engine.pictures.preprocessing import Preprocessing, check_frame, scale_to_source
 from vlmtool_core.errors import InferenceError
 from vlmtool_core.records import Frame
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.packs import Card, SourceFile, WheelSource
+from vlmtool_core.engine.packs.pack import Card, SourceFile, WheelSource
 from vlmtool_core.errors import (
     CancelledError,
     MissingPackError,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmtool_core.engine.families.rapidocr_reader import search_scale
-from vlmtool_core.engine.text_lines import Reading, text_lines
+from vlmtool_core.engine.pictures.text_lines import Reading, text_lines
 from vlmtool_core.media import open_media
 from vlmtool_core.records import Frame, OutcomeStatus
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmtool_core.engine.reading_order import reading_rows
+from vlmtool_core.engine.pictures.reading_order import reading_rows
 
 _rect = st.tuples(
     st.floats(0, 1000), st.floats(0, 1000), st.floats(0.5, 400), st.floats(0.5, 60)

@@ -7,12 +7,11 @@ import re
 import pytest
 
 from vlmtool_core.engine import catalogue
-from vlmtool_core.engine.hub_reference import parse_reference
-from vlmtool_core.engine.licences import Terms, asks_for_consent
-from vlmtool_core.engine.memory import GB, WORKING_ROOM
-from vlmtool_core.engine.model_folder import ModelFolder
-from vlmtool_core.engine.packs import check_id
-from vlmtool_core.engine.recommendation import (
+from vlmtool_core.engine.packs.hub_reference import parse_reference
+from vlmtool_core.engine.packs.licences import Terms, asks_for_consent
+from vlmtool_core.engine.packs.model_folder import ModelFolder
+from vlmtool_core.engine.packs.pack import check_id
+from vlmtool_core.engine.packs.recommendation import (
     DOMAINS,
     Recommended,
     machine_memory,
@@ -20,6 +19,7 @@ from vlmtool_core.engine.recommendation import (
     recommended,
 )
 from vlmtool_core.engine.registry import family_of_folder
+from vlmtool_core.engine.runtime.memory import GB, WORKING_ROOM
 from vlmtool_core.records import Task
 
 ALL = recommended()

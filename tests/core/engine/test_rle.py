@@ -8,7 +8,7 @@ from faster_coco_eval.core import mask as coco
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmtool_core.engine.rle import decode_mask, encode_mask, mask_area
+from vlmtool_core.engine.pictures.rle import decode_mask, encode_mask, mask_area
 from vlmtool_core.errors import FormatError
 from vlmtool_core.json_codec import mask_from_json, mask_to_json
 from vlmtool_core.records import Mask

@@ -7,10 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlmtool_core.engine.evidence import Known
 from vlmtool_core.engine.families.evidence_writer import is_sound
-from vlmtool_core.engine.sentence_grammar import SentenceGrammar
-from vlmtool_core.engine.wording import (
+from vlmtool_core.engine.texts.evidence import Known
+from vlmtool_core.engine.texts.sentence_grammar import SentenceGrammar
+from vlmtool_core.engine.texts.wording import (
     invented_words,
     phrases_of,
     template_sentence,

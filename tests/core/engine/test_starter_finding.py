@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vlmtool_core.engine.geometry import overlap
-from vlmtool_core.engine.wording import GLUE_WORDS, words_of
+from vlmtool_core.engine.pictures.geometry import overlap
+from vlmtool_core.engine.texts.wording import GLUE_WORDS, words_of
 from vlmtool_core.records import Frame, Label, OutcomeStatus
 
 pytestmark = pytest.mark.model

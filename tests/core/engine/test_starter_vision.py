@@ -9,7 +9,7 @@ import pytest
 
 from vlmtool_core.engine import Engine, ModelStore, ProbeHead
 from vlmtool_core.engine.families.timm_classifier import imagenet_classes
-from vlmtool_core.engine.text_space import label_texts
+from vlmtool_core.engine.texts.text_space import label_texts
 from vlmtool_core.errors import MissingPackError, PackIntegrityError, TaskNotServedError, UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 

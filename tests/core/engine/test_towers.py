@@ -14,8 +14,8 @@ import torch
 from tiny_clip import save_tiny_clip
 
 from vlmtool_core.engine import Engine, ModelStore
-from vlmtool_core.engine.agreement import pictures
-from vlmtool_core.engine.numerics import Numerics
+from vlmtool_core.engine.runtime.agreement import pictures
+from vlmtool_core.engine.runtime.numerics import Numerics
 from vlmtool_core.errors import MissingDependencyError, UsageError
 from vlmtool_core.records import Label, Task
 
@@ -81,7 +81,7 @@ def test_openvino_reports_to_nobody(
 def test_a_conversion_that_differs_is_refused(
     engine: Build, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vlmtool_core.engine.families.towers.LEAST_COSINE", 1.1)
+    monkeypatch.setattr("vlmtool_core.engine.families.parts.towers.LEAST_COSINE", 1.1)
     with pytest.raises(UsageError, match="does not agree") as caught:
         engine(backend="openvino").family("clip")
     assert caught.value.field == "backend"

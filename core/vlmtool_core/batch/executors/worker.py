@@ -20,7 +20,7 @@ from vlmtool_core.batch.feature_predictor import FeaturePredictor, predictor_for
 from vlmtool_core.batch.features import Kept
 from vlmtool_core.batch.pipeline import Batch, Pipeline
 from vlmtool_core.batch.spec import RunSpec
-from vlmtool_core.engine.numerics import Numerics
+from vlmtool_core.engine.runtime.numerics import Numerics
 from vlmtool_core.errors import PackIntegrityError, UsageError
 from vlmtool_core.hooks.manager import SELECTION_VARIABLE
 from vlmtool_core.jobs import CancelToken

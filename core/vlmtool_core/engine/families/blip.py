@@ -7,8 +7,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from vlmtool_core.engine.families.writing import WritingFamily
-from vlmtool_core.engine.model_folder import ModelFolder
+from vlmtool_core.engine.families.parts.writing import WritingFamily
+from vlmtool_core.engine.packs.model_folder import ModelFolder
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Outcome, Task
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from vlmtool_core.engine.families.generation import Written
-from vlmtool_core.engine.families.writing import WritingFamily
+from vlmtool_core.engine.families.parts.generation import Written
+from vlmtool_core.engine.families.parts.writing import WritingFamily
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Outcome, Task
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime
 
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.geometry import source_box, suppress
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.preprocessing import resize
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.pictures.geometry import source_box, suppress
+from vlmtool_core.engine.pictures.preprocessing import resize
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
 from vlmtool_core.records import Frame, Label, Outcome, Task

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from transformers import LogitsProcessorList
 
-from vlmtool_core.engine.answers import AnswerShape, validated
-from vlmtool_core.engine.families.answer_decoding import AnswerGrammars, check_wording
-from vlmtool_core.engine.families.chat_prompt import ChatPrompts
-from vlmtool_core.engine.families.generation import (
+from vlmtool_core.engine.families.parts.answer_decoding import AnswerGrammars, check_wording
+from vlmtool_core.engine.families.parts.chat_prompt import ChatPrompts
+from vlmtool_core.engine.families.parts.generation import (
     StopWhenAsked,
     generation_settings,
     make_greedy,
 )
-from vlmtool_core.engine.families.option_scores import most_likely, option_scores
-from vlmtool_core.engine.families.streaming import TextPieces, byte_tokens
-from vlmtool_core.engine.families.transformers_base import TransformersFamily
+from vlmtool_core.engine.families.parts.option_scores import most_likely, option_scores
+from vlmtool_core.engine.families.parts.streaming import TextPieces, byte_tokens
+from vlmtool_core.engine.families.parts.transformers_base import TransformersFamily
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.model_folder import ModelFolder
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.model_folder import ModelFolder
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped, stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped, stopped
+from vlmtool_core.engine.texts.answers import AnswerShape, validated
 from vlmtool_core.errors import InferenceError, UsageError
 from vlmtool_core.records import ChatTurn, Frame, Json, Outcome, OutcomeStatus, Task
 

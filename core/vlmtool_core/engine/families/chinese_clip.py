@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmtool_core.engine.families.contrastive_base import ContrastiveFamily
+from vlmtool_core.engine.families.parts.contrastive_base import ContrastiveFamily
 from vlmtool_core.engine.registry import register_family
 
 

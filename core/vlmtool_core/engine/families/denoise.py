@@ -10,7 +10,7 @@ import numpy as np
 from vlmtool_core.engine.family import Family
 from vlmtool_core.engine.method_options import NumberOption, read_options
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.records import Enhanced, Frame, Json, Task
 
 _OPTIONS = {"strength": NumberOption(5.0, 0.5, 30.0)}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from vlmtool_core.engine.families.detection_base import (
+from vlmtool_core.engine.families.parts.detection_base import (
     Detector,
     Found,
     corners,
@@ -16,7 +16,7 @@ from vlmtool_core.engine.families.detection_base import (
     own_classes,
 )
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Label, Outcome
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from vlmtool_core.engine.builtin_packs import DETECT
-from vlmtool_core.engine.evidence import PARTS, TEXT, VISION, Known, gather
 from vlmtool_core.engine.family import Family
-from vlmtool_core.engine.questions import Looked, LookFor, answer_question, cannot_tell
+from vlmtool_core.engine.packs.builtin_packs import DETECT
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.text_space import label_embeddings
+from vlmtool_core.engine.texts.evidence import PARTS, TEXT, VISION, Known, gather
+from vlmtool_core.engine.texts.questions import Looked, LookFor, answer_question, cannot_tell
+from vlmtool_core.engine.texts.text_space import label_embeddings
 from vlmtool_core.errors import InferenceError, UsageError
 from vlmtool_core.records import Evidence, Frame, Label, Outcome, Task
 

@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from vlmtool_core.engine import wording
-from vlmtool_core.engine.evidence import PARTS, Known, gather
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.quiet import quiet_transformers
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.sentence_grammar import SentenceGrammar
+from vlmtool_core.engine.runtime.quiet import quiet_transformers
+from vlmtool_core.engine.texts import wording
+from vlmtool_core.engine.texts.evidence import PARTS, Known, gather
+from vlmtool_core.engine.texts.sentence_grammar import SentenceGrammar
 from vlmtool_core.records import Frame, Json, Outcome, OutcomeStatus, Task
 
 _SYSTEM = "You write one short sentence that says what a picture shows."

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import torch
 
-from vlmtool_core.engine.families import florence2_tasks as tasks
-from vlmtool_core.engine.families.florence2_tasks import FlorenceTask, Gives, Needs
-from vlmtool_core.engine.families.generation import Written
-from vlmtool_core.engine.families.writing import BLANK, WritingFamily, refuse_threshold
+from vlmtool_core.engine.families.parts import florence2_tasks as tasks
+from vlmtool_core.engine.families.parts.florence2_tasks import FlorenceTask, Gives, Needs
+from vlmtool_core.engine.families.parts.generation import Written
+from vlmtool_core.engine.families.parts.writing import BLANK, WritingFamily, refuse_threshold
+from vlmtool_core.engine.pictures.rle import encode_mask
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
-from vlmtool_core.engine.rle import encode_mask
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import (
     Box,

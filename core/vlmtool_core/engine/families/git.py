@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
-from vlmtool_core.engine.families.generation import Written
-from vlmtool_core.engine.families.writing import WritingFamily
+from vlmtool_core.engine.families.parts.generation import Written
+from vlmtool_core.engine.families.parts.writing import WritingFamily
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Outcome, Task
 

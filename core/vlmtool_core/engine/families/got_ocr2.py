@@ -8,7 +8,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from vlmtool_core.engine.families.writing import WritingFamily
+from vlmtool_core.engine.families.parts.writing import WritingFamily
 from vlmtool_core.engine.family import DECODE_SIDE
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.errors import UsageError

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from vlmtool_core.engine.families.detection_base import (
+from vlmtool_core.engine.families.parts.detection_base import (
     Detector,
     Found,
     Texts,
@@ -18,16 +18,16 @@ from vlmtool_core.engine.families.detection_base import (
     label_queries,
     not_understood,
 )
-from vlmtool_core.engine.families.grounding_text import (
+from vlmtool_core.engine.families.parts.grounding_text import (
     Caption,
     merge_passes,
     pack_captions,
     score_texts,
 )
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.records import Frame, Label, Outcome
 
 # Boxes of two passes that overlap this far are the same thing.

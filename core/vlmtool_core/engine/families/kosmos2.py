@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.engine.families.generation import Written
-from vlmtool_core.engine.families.writing import WritingFamily
-from vlmtool_core.engine.geometry import source_box
+from vlmtool_core.engine.families.parts.generation import Written
+from vlmtool_core.engine.families.parts.writing import WritingFamily
+from vlmtool_core.engine.pictures.geometry import source_box
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Evidence, Frame, Outcome, Task
 

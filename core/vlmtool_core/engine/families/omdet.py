@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torchvision.ops import batched_nms
 
-from vlmtool_core.engine.families.detection_base import (
+from vlmtool_core.engine.families.parts.detection_base import (
     Detector,
     Found,
     Texts,
@@ -18,9 +18,9 @@ from vlmtool_core.engine.families.detection_base import (
     label_queries,
 )
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.records import Frame, Label, Outcome
 
 # Boxes of one label that overlap this far are the same thing: the model was trained for it.

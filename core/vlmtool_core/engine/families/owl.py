@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from vlmtool_core.engine.families.detection_base import (
+from vlmtool_core.engine.families.parts.detection_base import (
     Detector,
     Found,
     Prepared,
@@ -18,12 +18,12 @@ from vlmtool_core.engine.families.detection_base import (
     found_above,
     label_queries,
 )
-from vlmtool_core.engine.families.transformers_base import pooled
+from vlmtool_core.engine.families.parts.transformers_base import pooled
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
-from vlmtool_core.engine.text_space import cached_texts
+from vlmtool_core.engine.runtime.stopping import check_stopped
+from vlmtool_core.engine.texts.text_space import cached_texts
 from vlmtool_core.records import Frame, Label, Outcome
 
 _TEXTS_AT_ONCE = 64

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vlmtool_core.engine.families.generation import Written
-from vlmtool_core.engine.families.writing import WritingFamily, refuse_threshold
-from vlmtool_core.engine.geometry import source_box
+from vlmtool_core.engine.families.parts.generation import Written
+from vlmtool_core.engine.families.parts.writing import WritingFamily, refuse_threshold
+from vlmtool_core.engine.pictures.geometry import source_box
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
 from vlmtool_core.records import Box, Frame, Label, Outcome, Task

@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.geometry import source_box
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.preprocessing import scale_to_source
-from vlmtool_core.engine.reading_order import reading_rows
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.pictures.geometry import source_box
+from vlmtool_core.engine.pictures.preprocessing import scale_to_source
+from vlmtool_core.engine.pictures.reading_order import reading_rows
+from vlmtool_core.engine.pictures.text_lines import Reading, text_lines
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
-from vlmtool_core.engine.text_lines import Reading, text_lines
 from vlmtool_core.records import Frame, Json, Label, Outcome, OutcomeStatus, Task, TextLine
 
 _DETECT_THRESHOLD = 0.5

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from vlmtool_core.engine.families.segmenter_base import Looked, SegmenterFamily
+from vlmtool_core.engine.families.parts.segmenter_base import Looked, SegmenterFamily
 from vlmtool_core.engine.registry import register_family
 
 

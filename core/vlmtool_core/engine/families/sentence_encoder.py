@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.quiet import quiet_transformers
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
+from vlmtool_core.engine.runtime.quiet import quiet_transformers
 
 _BATCH = 64
 

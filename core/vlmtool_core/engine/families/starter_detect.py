@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
-from vlmtool_core.engine.builtin_packs import READ
 from vlmtool_core.engine.family import Family
+from vlmtool_core.engine.packs.builtin_packs import READ
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome
 from vlmtool_core.records import Box, Frame, Label, Outcome, OutcomeStatus, Task

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import torch
 
-from vlmtool_core.engine.families.transformers_base import TransformersFamily
+from vlmtool_core.engine.families.parts.transformers_base import TransformersFamily
 from vlmtool_core.engine.method_options import NumberOption, read_options
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.errors import BudgetExceededError
 from vlmtool_core.media.budget import current_budget
 from vlmtool_core.records import Enhanced, Frame, Json, Task

@@ -13,15 +13,20 @@ from safetensors.torch import load_file
 from timm.data.imagenet_info import ImageNetInfo
 
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.geometry import source_box
 from vlmtool_core.engine.heads import sigmoid
-from vlmtool_core.engine.label_sets import softmax_by_set
-from vlmtool_core.engine.open_vocabulary import SCALES, grid_size, merge, regions
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.preprocessing import Preprocessing, resize
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.pictures.geometry import source_box
+from vlmtool_core.engine.pictures.open_vocabulary import SCALES, grid_size, merge, regions
+from vlmtool_core.engine.pictures.preprocessing import Preprocessing, resize
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import boxes_outcome, embedding_outcome, ranked_outcome
-from vlmtool_core.engine.text_space import ClassSpace, cached_texts, label_embeddings, normalise
+from vlmtool_core.engine.texts.label_sets import softmax_by_set
+from vlmtool_core.engine.texts.text_space import (
+    ClassSpace,
+    cached_texts,
+    label_embeddings,
+    normalise,
+)
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, Outcome, Task
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
-from vlmtool_core.engine.families.transformers_base import _plain as json_value
+from vlmtool_core.engine.families.parts.transformers_base import _plain as json_value
 from vlmtool_core.engine.families.transformers_classifier import TransformersClassifier
-from vlmtool_core.engine.model_folder import ModelFolder
+from vlmtool_core.engine.packs.model_folder import ModelFolder
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.records import Frame, Json, Task
 

@@ -10,27 +10,27 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from vlmtool_core.engine.families.detection_base import (
+from vlmtool_core.engine.families.parts.detection_base import (
     Found,
     own_classes,
     run_in,
     source_boxes,
     thickened,
 )
-from vlmtool_core.engine.families.folding import fold_norms
+from vlmtool_core.engine.families.parts.folding import fold_norms
 from vlmtool_core.engine.family import Family, Surroundings
-from vlmtool_core.engine.numerics import BFLOAT16, FLOAT32
-from vlmtool_core.engine.packs import Pack
-from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.results import boxes_outcome
-from vlmtool_core.engine.stopping import check_stopped
-from vlmtool_core.engine.torchvision_folders import (
+from vlmtool_core.engine.packs.pack import Pack
+from vlmtool_core.engine.packs.torchvision_folders import (
     MODEL_TYPE,
     WEIGHTS,
     build_detector,
     class_names,
     load_state,
 )
+from vlmtool_core.engine.registry import register_family
+from vlmtool_core.engine.results import boxes_outcome
+from vlmtool_core.engine.runtime.numerics import BFLOAT16, FLOAT32
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.errors import PackError
 from vlmtool_core.records import Frame, Json, Label, Outcome, Task
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
-from vlmtool_core.engine.families.transformers_base import TransformersFamily, pooled
+from vlmtool_core.engine.families.parts.transformers_base import TransformersFamily, pooled
 from vlmtool_core.engine.family import Surroundings
-from vlmtool_core.engine.label_sets import softmax_by_set
-from vlmtool_core.engine.model_folder import ModelFolder
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.model_folder import ModelFolder
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.engine.registry import register_family
 from vlmtool_core.engine.results import embedding_outcome, ranked_outcome
+from vlmtool_core.engine.texts.label_sets import softmax_by_set
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, Outcome, Task
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vlmtool_core.engine import builtin_packs
-from vlmtool_core.engine.families.writing import WritingFamily
+from vlmtool_core.engine.families.parts.writing import WritingFamily
 from vlmtool_core.engine.family import DECODE_SIDE
-from vlmtool_core.engine.model_folder import ModelFolder
-from vlmtool_core.engine.preprocessing import scale_to_source
-from vlmtool_core.engine.reading_order import reading_rows
+from vlmtool_core.engine.packs import builtin_packs
+from vlmtool_core.engine.packs.model_folder import ModelFolder
+from vlmtool_core.engine.pictures.preprocessing import scale_to_source
+from vlmtool_core.engine.pictures.reading_order import reading_rows
+from vlmtool_core.engine.pictures.text_crops import rectified
 from vlmtool_core.engine.registry import register_family
-from vlmtool_core.engine.stopping import check_stopped
-from vlmtool_core.engine.text_crops import rectified
+from vlmtool_core.engine.runtime.stopping import check_stopped
 from vlmtool_core.records import Frame, Json, Outcome, OutcomeStatus, Task, TextLine
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.packs import Pack, PackFile, write_pack
+from vlmtool_core.engine.packs.pack import Pack, PackFile, write_pack
 from vlmtool_core.errors import PackIntegrityError
 from vlmtool_core.records import Task
 

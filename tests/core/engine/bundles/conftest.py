@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.signatures import make_keys
+from vlmtool_core.engine.packs.signatures import make_keys
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from bundle_files import Entries, put, refused, rewritten, stored
 
-from vlmtool_core.engine.packs import write_pack
+from vlmtool_core.engine.packs.pack import write_pack
 from vlmtool_core.errors import (
     PackIntegrityError,
     StorageError,

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from bundle_files import put, refused, rewritten, stored
 
-from vlmtool_core.engine.signatures import make_keys
+from vlmtool_core.engine.packs.signatures import make_keys
 from vlmtool_core.errors import (
     PackIntegrityError,
     UsageError,

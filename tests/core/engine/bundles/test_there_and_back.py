@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from bundle_files import install, stored
 
-from vlmtool_core.engine.packs import write_pack
+from vlmtool_core.engine.packs.pack import write_pack
 from vlmtool_core.errors import (
     CancelledError,
     LicenceError,

@@ -13,7 +13,7 @@ from vlmtool_core.records import Frame
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny import odd_frames  # noqa: E402  (found only now)
+from tiny import odd_frames
 
 
 @pytest.fixture(scope="session")

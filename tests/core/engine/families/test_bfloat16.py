@@ -12,8 +12,8 @@ from test_classifiers import CLASSES, HEADED, HEADLESS, save, timm_folder
 from test_enhance import swin2sr
 
 from vlmtool_core.engine import Engine
-from vlmtool_core.engine.numerics import Numerics
-from vlmtool_core.engine.rle import decode_mask
+from vlmtool_core.engine.pictures.rle import decode_mask
+from vlmtool_core.engine.runtime.numerics import Numerics
 from vlmtool_core.records import Label, OutcomeStatus, SegmentPrompt, Task
 
 

@@ -114,7 +114,7 @@ def test_tokens_in_a_prompt_are_read_as_text(captions, engine_of, odd_pictures):
 
 
 def test_a_stop_between_two_tokens_ends_the_batch(captions, engine_of, odd_pictures):
-    from vlmtool_core.engine.stopping import stoppable
+    from vlmtool_core.engine.runtime.stopping import stoppable
     from vlmtool_core.errors import CancelledError
     from vlmtool_core.jobs import CancelToken
 

@@ -15,13 +15,13 @@ from chat_models import BUILDERS
 from PIL import Image
 
 from vlmtool_core.engine import Engine
-from vlmtool_core.engine.answers import AnswerShape
 from vlmtool_core.engine.families.chat import DEFAULT_PROMPT
-from vlmtool_core.engine.model_folder import read_model_folder
-from vlmtool_core.engine.numerics import Numerics
-from vlmtool_core.engine.packs import write_pack
+from vlmtool_core.engine.packs.model_folder import read_model_folder
+from vlmtool_core.engine.packs.pack import write_pack
 from vlmtool_core.engine.registry import family_of_folder
-from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.engine.runtime.numerics import Numerics
+from vlmtool_core.engine.runtime.stopping import stoppable
+from vlmtool_core.engine.texts.answers import AnswerShape
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import ChatTurn, Frame, OutcomeStatus, Task

@@ -12,7 +12,7 @@ import torch
 from contrastive_models import TEXT, VISION, stirred
 from PIL import Image
 
-from vlmtool_core.engine.model_folder import ModelFolder
+from vlmtool_core.engine.packs.model_folder import ModelFolder
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.errors import TaskNotServedError, UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task

@@ -12,8 +12,8 @@ import torch
 from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
 from closed_detectors import CLASSES, KINDS, NAMES, SMALL, save_detector
 
-from vlmtool_core.engine.families.detection_base import own_classes
-from vlmtool_core.engine.numerics import BFLOAT16, Place
+from vlmtool_core.engine.families.parts.detection_base import own_classes
+from vlmtool_core.engine.runtime.numerics import BFLOAT16, Place
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 

@@ -12,7 +12,7 @@ from contrastive_models import stirred
 from PIL import Image
 
 from vlmtool_core.engine.families.denoise import Denoise
-from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.engine.runtime.stopping import stoppable
 from vlmtool_core.errors import (
     BudgetExceededError,
     CancelledError,

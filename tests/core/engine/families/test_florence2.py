@@ -8,8 +8,8 @@ import tiny_writers
 import torch
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
-from vlmtool_core.engine.families import florence2_tasks as tasks
-from vlmtool_core.engine.rle import decode_mask
+from vlmtool_core.engine.families.parts import florence2_tasks as tasks
+from vlmtool_core.engine.pictures.rle import decode_mask
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus
 

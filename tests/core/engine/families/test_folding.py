@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vlmtool_core.engine.families.folding import fold_norms
+from vlmtool_core.engine.families.parts.folding import fold_norms
 
 
 class _Block(nn.Module):

@@ -7,9 +7,13 @@ import pytest
 import torch
 from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
 
-from vlmtool_core.engine.families.detection_base import Found
-from vlmtool_core.engine.families.grounding_text import merge_passes, pack_captions, score_texts
-from vlmtool_core.engine.stopping import stoppable
+from vlmtool_core.engine.families.parts.detection_base import Found
+from vlmtool_core.engine.families.parts.grounding_text import (
+    merge_passes,
+    pack_captions,
+    score_texts,
+)
+from vlmtool_core.engine.runtime.stopping import stoppable
 from vlmtool_core.errors import CancelledError, UsageError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.records import Label, OutcomeStatus
@@ -140,7 +144,7 @@ def test_one_by_one_and_together_are_the_same(folder, engine_of, odd_pictures):
 
 def test_the_caption_is_lower_case_and_ends_with_a_full_stop(folder, theirs, engine_of):
     family = engine_of(folder).family(folder.name)
-    from vlmtool_core.engine.families.detection_base import label_queries
+    from vlmtool_core.engine.families.parts.detection_base import label_queries
 
     captions, cut = family._captions(label_queries(LABELS, "m", lower=True), [""] * 4)
     texts = [["cat", "red bird", "remote control", "dogs"]]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from vlmtool_core.engine.model_folder import ModelFolder, read_model_folder
+from vlmtool_core.engine.packs.model_folder import ModelFolder, read_model_folder
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.errors import UsageError
 

@@ -8,7 +8,7 @@ import torch
 from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
 from tiny import word_tokenizer
 
-from vlmtool_core.engine.geometry import overlap
+from vlmtool_core.engine.pictures.geometry import overlap
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Label, OutcomeStatus
 

@@ -10,7 +10,7 @@ import torch
 from agreement import assert_agree, expected_boxes, lively, picture_inputs, size_of
 from tiny import word_tokenizer
 
-from vlmtool_core.engine.numerics import BFLOAT16, Place
+from vlmtool_core.engine.runtime.numerics import BFLOAT16, Place
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vlmtool_core.engine.families.writing import centre
-from vlmtool_core.engine.model_folder import ModelFolder, read_model_folder
+from vlmtool_core.engine.families.parts.writing import centre
+from vlmtool_core.engine.packs.model_folder import ModelFolder, read_model_folder
 from vlmtool_core.engine.registry import family_of_folder
 from vlmtool_core.errors import PackError
 from vlmtool_core.media import open_media

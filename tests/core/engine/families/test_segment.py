@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from segment_models import BUILDERS, SIDE
 
-from vlmtool_core.engine.rle import decode_mask
+from vlmtool_core.engine.pictures.rle import decode_mask
 from vlmtool_core.errors import MissingPackError, TaskNotServedError, UsageError
 from vlmtool_core.records import Frame, OutcomeStatus, SegmentPrompt, Task
 

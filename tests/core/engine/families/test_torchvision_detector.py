@@ -11,8 +11,8 @@ import torch
 from agreement import assert_agree, expected_boxes, lively
 from click.testing import CliRunner
 
-from vlmtool_core.engine.numerics import BFLOAT16, Place
-from vlmtool_core.engine.torchvision_folders import class_names, make_detector_folder
+from vlmtool_core.engine.packs.torchvision_folders import class_names, make_detector_folder
+from vlmtool_core.engine.runtime.numerics import BFLOAT16, Place
 from vlmtool_core.errors import PackIntegrityError, UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 

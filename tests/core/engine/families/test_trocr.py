@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from transformers import TrOCRProcessor, VisionEncoderDecoderModel
 
-from vlmtool_core.engine.model_folder import read_model_folder
+from vlmtool_core.engine.packs.model_folder import read_model_folder
+from vlmtool_core.engine.pictures.text_crops import rectified
 from vlmtool_core.engine.registry import family_of_folder
-from vlmtool_core.engine.text_crops import rectified
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, OutcomeStatus
 

@@ -15,8 +15,8 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from vlmtool_core.engine.families.usual_steps import UsualSteps
-from vlmtool_core.engine.image_input import ImageInput
+from vlmtool_core.engine.families.parts.usual_steps import UsualSteps
+from vlmtool_core.engine.pictures.image_input import ImageInput
 
 USUAL = {
     "clip": CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32}),

@@ -15,10 +15,10 @@ from contrastive_models import BUILDERS
 from PIL import Image, ImageOps
 
 from vlmtool_core.engine import Engine
-from vlmtool_core.engine.families.contrastive_base import ContrastiveFamily
-from vlmtool_core.engine.model_folder import read_model_folder
+from vlmtool_core.engine.families.parts.contrastive_base import ContrastiveFamily
+from vlmtool_core.engine.packs.model_folder import read_model_folder
 from vlmtool_core.engine.registry import family_of_folder
-from vlmtool_core.engine.text_space import label_texts
+from vlmtool_core.engine.texts.text_space import label_texts
 from vlmtool_core.errors import UsageError
 from vlmtool_core.records import Frame, Label, OutcomeStatus, Task
 
@@ -151,8 +151,8 @@ def test_trap_siglip_reads_the_last_place_so_short_padding_is_another_text(
     right = scores_of(engine, folder, odd_pictures, LABELS, exclusive=False)
     engine.unload()  # what it keeps of the labels, too
     monkeypatch.setattr(family_class(folder), "padding", True)
-    monkeypatch.setattr("vlmtool_core.engine.text_space._memory", {})
-    monkeypatch.setattr("vlmtool_core.engine.text_space._load", lambda *_: None)
+    monkeypatch.setattr("vlmtool_core.engine.texts.text_space._memory", {})
+    monkeypatch.setattr("vlmtool_core.engine.texts.text_space._load", lambda *_: None)
     wrong = scores_of(engine, folder, odd_pictures, LABELS, exclusive=False)
     assert np.abs(right - wrong).max() > 1e-3
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from vlmtool_core.engine.hub import Hub, Patience
-from vlmtool_core.engine.hub_packs import HubWish, PullWatch, pull_from_hub
-from vlmtool_core.engine.hub_reference import parse_reference
-from vlmtool_core.engine.packs import Pack
+from vlmtool_core.engine.packs.hub import Hub, Patience
+from vlmtool_core.engine.packs.hub_packs import HubWish, PullWatch, pull_from_hub
+from vlmtool_core.engine.packs.hub_reference import parse_reference
+from vlmtool_core.engine.packs.pack import Pack
 from vlmtool_core.jobs import CancelToken
 
 sys.path.insert(0, str(Path(__file__).parent))

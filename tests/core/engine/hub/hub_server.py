@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from vlmtool_core.engine.hub import Patience
+from vlmtool_core.engine.packs.hub import Patience
 
 LARGE = 1000
 REPO = "acme/Tiny-ViT"

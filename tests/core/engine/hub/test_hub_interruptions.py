@@ -10,7 +10,7 @@ import pytest
 from hub_server import WEIGHTS, Fault, left_over
 
 from vlmtool_core.engine import ModelStore
-from vlmtool_core.engine.hub import Patience
+from vlmtool_core.engine.packs.hub import Patience
 from vlmtool_core.errors import (
     CancelledError,
     PackDownloadError,

@@ -14,9 +14,9 @@ from hub_server import REPO, WEIGHTS, Fault
 SCRIPT = """
 import sys
 from pathlib import Path
-from vlmtool_core.engine.hub import Hub
-from vlmtool_core.engine.hub_files import HubFiles
-from vlmtool_core.engine.hub_reference import Reference
+from vlmtool_core.engine.packs.hub import Hub
+from vlmtool_core.engine.packs.hub_files import HubFiles
+from vlmtool_core.engine.packs.hub_reference import Reference
 from vlmtool_core.jobs import CancelToken
 
 cancel = CancelToken()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vlmtool_core.engine.hub_reference import (
+from vlmtool_core.engine.packs.hub_reference import (
     Reference,
     endpoint_from_environment,
     parse_reference,

@@ -1,0 +1,1 @@
+"""Model packs: what they are, where they come from, and the store that holds them."""

@@ -1,0 +1,1 @@
+"""From frames to a network's input, and from its output back to pixels of the source."""

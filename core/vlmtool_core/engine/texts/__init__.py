@@ -1,0 +1,1 @@
+"""Labels, questions and answers as texts."""
