@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt plugins/*/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo 'Python 3.11 or newer is needed: install it, or call make PYTHON=/path/to/python'; exit 3; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install -q -c constraints.txt hatchling editables
+	$(PIP) install -q -c constraints.txt hatchling editables setuptools wheel  # docopt is no wheel
 	$(PIP) install -q -c constraints.txt --no-build-isolation $(DISTRIBUTIONS)
 	touch $@
 
