@@ -22,7 +22,7 @@ Register = Callable[..., PluginManager]
 def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginManager]:
     """The process's plugin manager, without plugins, connected as a process does it."""
     found = PluginManager([])
-    for module in ("hooks.manager", "extensions", "engine.plugin_cards", "cli.plugins"):
+    for module in ("hooks.manager", "extensions", "engine.packs.plugin_cards", "cli.plugins"):
         monkeypatch.setattr(f"vlmtool_core.{module}.plugin_manager", lambda: found)
     extensions.connect_plugins()
     yield found

@@ -322,6 +322,10 @@ class Engine(OnePictureTasks, Rescoring, BatchSizes, Computing):
         with self._at_work(model or DEFAULT_PACKS[Task.EMBED]) as family:
             return family.text_weights(labels)
 
+    def _default(self, task: Task) -> str:
+        """Id of the pack that serves a task when none is named; where it has none, that is said."""
+        return DEFAULT_PACKS.get(task) or self._none_named(task)
+
     def identity(
         self, task: Task, model: str | None = None, head: ProbeHead | None = None
     ) -> ModelIdentity:
@@ -331,7 +335,7 @@ class Engine(OnePictureTasks, Rescoring, BatchSizes, Computing):
         ------
         MissingPackError, TaskNotServedError
         """
-        pack = self._pack(model or (head.pack if head else None) or DEFAULT_PACKS[task])
+        pack = self._pack(model or (head.pack if head else None) or self._default(task))
         family = family_named(pack.family)
         require_task(pack, task)
         parts = () if head is not None else family.parts.get(task, ())
