@@ -13,6 +13,7 @@ from vlmtool_core import paths
 logging.getLogger("vlmtool_core").addHandler(logging.NullHandler())
 
 
+_handlers: list[logging.Handler] = []  # those of `configure_logging`
 _ROOT = r"(?:[A-Za-z]:[\\/]|\\\\|/)"
 # Two separators make a path: a single one is in many words ("and/or").
 _PATHS = re.compile(
@@ -48,7 +49,7 @@ def configure_logging(program: str, *, debug: bool = False) -> None:
     """Log to `logs/<program>.log` (5 files of 2 MB), and to stderr too when `debug`.
 
     The user's paths are logged only when `debug`. Where the folder cannot be written to, stderr
-    is the only log.
+    is the only log. Called again, it replaces what it set up before.
     """
     root = logging.getLogger()
     root.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -70,8 +71,13 @@ def configure_logging(program: str, *, debug: bool = False) -> None:
         debug = True
     if debug:
         handlers.append(logging.StreamHandler())
+    while _handlers:
+        old = _handlers.pop()
+        root.removeHandler(old)
+        old.close()
     for handler in handlers:
         handler.setFormatter(formatter)
         root.addHandler(handler)
+        _handlers.append(handler)
     for noisy in ("PIL", "pydicom", "matplotlib", "urllib3", "RapidOCR"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
