@@ -21,8 +21,8 @@ from pydicom.uid import generate_uid
 from tests.bench.common import Measurement, fresh_home
 
 from vlmtool_core.media import Window, open_media, scan
+from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.media.thumbnails import thumbnail
-from vlmtool_core.media.voi import render_window
 
 SLICES = 300
 LISTED = int(os.environ.get("BENCH_SLICES", "3000"))

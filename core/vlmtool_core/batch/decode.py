@@ -16,7 +16,7 @@ from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.engine.pictures.image_input import ImageInput
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
-from vlmtool_core.media.images import ImageSource
+from vlmtool_core.media.pictures.images import ImageSource
 from vlmtool_core.records import ErrorInfo, Frame, ItemRef, MediaKind
 
 MOST_BYTES_AHEAD = 512 * 1024 * 1024

@@ -12,8 +12,8 @@ from vlmtool_core.engine.runtime.stopping import stoppable
 from vlmtool_core.errors import CancelledError, EngineError, MediaError, StorageError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_progress
 from vlmtool_core.media import Discovered, open_media
-from vlmtool_core.media.derived import Derivation, derivation_of, derived_png
 from vlmtool_core.media.hashing import sha256_of_item
+from vlmtool_core.media.pictures.derived import Derivation, derivation_of, derived_png
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import Enhanced, ErrorInfo, Json, ModelIdentity, Task
 
@@ -133,7 +133,7 @@ class Enhancer:
 
 
 def _require_same(target: Path, derivation: Derivation) -> None:
-    from vlmtool_core.media.images import open_pillow
+    from vlmtool_core.media.pictures.images import open_pillow
 
     with open_pillow(target) as image:
         found = derivation_of(image.info)

@@ -68,7 +68,8 @@ class Pipeline:
     """Iterates over batches as they get finished; use as a context manager.
 
     The engine works in a thread of its own, so that the caller can stop waiting for it: when
-    `cancel` is set the iteration ends within 0.1 s. A forward pass that is under way stops where
+    `cancel` is set, the batches finished by then still come, and the iteration ends within 0.1 s.
+    A forward pass that is under way stops where
     its family asks `engine.stopping`, else it finishes by itself; its answers are dropped. Errors
     that concern every frame are raised.
     """
@@ -97,10 +98,14 @@ class Pipeline:
         threading.Thread(target=self._work, name="predict", daemon=True).start()
 
     def __iter__(self) -> Iterator[Batch]:
-        while not self._cancel.cancelled:
+        while True:
+            # Read before the queue is: what was finished before the cancel is not thrown away.
+            cancelled = self._cancel.cancelled
             try:
-                result = self._results.get(timeout=POLL_S)
+                result = self._results.get(block=not cancelled, timeout=POLL_S)
             except queue.Empty:
+                if cancelled:
+                    return
                 continue
             if result is None:
                 return

@@ -193,7 +193,7 @@ def _check_frame(info: MediaInfo, frame: int) -> None:
 
 
 def _window(text: str) -> Window:
-    from vlmtool_core.media import voi
+    from vlmtool_core.media.dicom import voi
 
     given = _WINDOW.fullmatch(text.strip())
     if given is not None:

@@ -24,7 +24,7 @@ def header(path: Path, search: str, identifying: bool, as_json: bool) -> None:
 
     Names, dates, numbers, free texts and private elements are hidden unless asked for.
     """
-    from vlmtool_core.media.dicom_elements import elements_of, matching
+    from vlmtool_core.media.dicom.elements import elements_of, matching
 
     everything = elements_of(path)
     found = matching(everything, search, identifying=identifying)

@@ -162,7 +162,7 @@ def _measured(name: str, picture: _Picture, numbers: Numbers) -> dict[str, Json]
 
 
 def _picture(source: MediaSource, frame: int, *, suv: bool) -> _Picture:
-    from vlmtool_core.media.dicom import DicomSource
+    from vlmtool_core.media.dicom.source import DicomSource
 
     count = source.info.frame_count
     if count is not None and frame >= count:

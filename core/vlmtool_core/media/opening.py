@@ -37,23 +37,23 @@ def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
 
 def _open_file(path: Path, signature: Signature) -> MediaSource:
     if signature is Signature.PICTURE:
-        from vlmtool_core.media.images import ImageSource
+        from vlmtool_core.media.pictures.images import ImageSource
 
         return ImageSource(path)
     if signature is Signature.TIFF:
-        from vlmtool_core.media.tiff import TiffSource
+        from vlmtool_core.media.pictures.tiff import TiffSource
 
         return TiffSource(path)
     if signature is Signature.PDF:
-        from vlmtool_core.media.pdf import PdfSource
+        from vlmtool_core.media.pictures.pdf import PdfSource
 
         return PdfSource(path)
     if signature is Signature.DICOM:
-        from vlmtool_core.media.dicom import DicomSource
+        from vlmtool_core.media.dicom.source import DicomSource
 
         return DicomSource(path)
     if signature is Signature.VIDEO:
-        from vlmtool_core.media.video import VideoSource
+        from vlmtool_core.media.video.source import VideoSource
 
         return VideoSource(path)
     raise UnsupportedMediaError(
@@ -64,7 +64,7 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
 
 
 def _open_series(path: Path, files: Sequence[Path]) -> MediaSource:
-    from vlmtool_core.media.dicom import DicomSource
+    from vlmtool_core.media.dicom.source import DicomSource
 
     for file in files:
         check_file(file)

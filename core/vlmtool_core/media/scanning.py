@@ -138,8 +138,8 @@ def _scan_dicom(
 ) -> list[tuple[Path, Discovered]]:
     if not files:
         return []
-    from vlmtool_core.media.dicom_header import is_dicomdir, read_header, require_pixels
-    from vlmtool_core.media.dicom_series import Slice, skimmed_slice, slice_of, stacks
+    from vlmtool_core.media.dicom.header import is_dicomdir, read_header, require_pixels
+    from vlmtool_core.media.dicom.series import Slice, skimmed_slice, slice_of, stacks
 
     items: list[tuple[Path, Discovered]] = []
     slices: list[Slice] = []

@@ -93,7 +93,7 @@ def _of_frames(item: Discovered, source: MediaSource, cancel: CancelToken) -> Ve
 
 
 def _of_video(item: Discovered, source: MediaSource, cancel: CancelToken) -> Verification:
-    from vlmtool_core.media.video import VideoSource
+    from vlmtool_core.media.video.source import VideoSource
 
     if not isinstance(source, VideoSource):  # a plugin's reader
         return _of_frames(item, source, cancel)

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from vlmtool_desktop.widgets.parts import text_label
 
 if TYPE_CHECKING:
-    from vlmtool_core.media.dicom_elements import Element
+    from vlmtool_core.media.dicom.elements import Element
 
 _Index = QModelIndex | QPersistentModelIndex
 _VALUE = 3
@@ -39,7 +39,7 @@ class ElementModel(QAbstractTableModel):
 
     def search(self, text: str) -> None:
         """Keep the elements that have the text in their tag, name or visible value."""
-        from vlmtool_core.media.dicom_elements import matching
+        from vlmtool_core.media.dicom.elements import matching
 
         self.beginResetModel()
         self._shown = matching(self._all, text, identifying=self.identifying)

@@ -11,7 +11,7 @@ from vlmtool_desktop.canvas.picture import Picture, make_picture
 
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
-    from vlmtool_core.media.dicom_elements import Element
+    from vlmtool_core.media.dicom.elements import Element
     from vlmtool_core.records import Frame
 
 MOST_OPEN = 3
@@ -72,8 +72,8 @@ class FrameReader:
 
     def render(self, loaded: Loaded, window: Window, *, graphics: bool = False) -> Picture:
         """The same frame through another window."""
+        from vlmtool_core.media.dicom.voi import render_window
         from vlmtool_core.media.drawing import WHITE
-        from vlmtool_core.media.voi import render_window
 
         grey = render_window(loaded.values, window, inverted=loaded.inverted)
         if graphics and loaded.graphics is not None:
@@ -149,7 +149,7 @@ def header_of(loaded: Loaded) -> list[Element]:
     ------
     MediaError : the header cannot be read.
     """
-    from vlmtool_core.media.dicom_elements import Element, elements_of
+    from vlmtool_core.media.dicom.elements import Element, elements_of
 
     ref = loaded.ref
     if ref.kind is MediaKind.DICOM:

@@ -15,7 +15,7 @@ from vlmtool_core.engine import Engine, ModelStore
 from vlmtool_core.errors import UsageError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media import open_media, scan
-from vlmtool_core.media.derived import KEY
+from vlmtool_core.media.pictures.derived import KEY
 
 
 @pytest.fixture

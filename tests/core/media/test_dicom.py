@@ -27,10 +27,10 @@ from vlmtool_core.errors import (
     UnsupportedMediaError,
 )
 from vlmtool_core.media import Window, open_media
-from vlmtool_core.media.dicom import DicomSource
-from vlmtool_core.media.dicom_header import read_header
-from vlmtool_core.media.dicom_pixels import PixelReader
-from vlmtool_core.media.voi import render_window
+from vlmtool_core.media.dicom.header import read_header
+from vlmtool_core.media.dicom.pixels import PixelReader
+from vlmtool_core.media.dicom.source import DicomSource
+from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.settings import Settings, save_settings
 
 GRADIENT = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -281,7 +281,7 @@ def test_colours_are_right() -> None:
 
 
 def test_no_gpl_decoder_is_ever_chosen() -> None:
-    from vlmtool_core.media.dicom_pixels import DECODERS
+    from vlmtool_core.media.dicom.pixels import DECODERS
 
     reader = PixelReader(read_header(sample("MR_small_jp2klossless.dcm")))
     reader.read(0)
@@ -401,7 +401,7 @@ def test_unknown_codings_are_named(tmp_path: Path) -> None:
 def test_deflated_objects_open_and_bombs_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vlmtool_core.media import dicom_header
+    from vlmtool_core.media.dicom import header as dicom_header
 
     path = write_dicom(tmp_path / "a.dcm", GRADIENT, transfer_syntax=DeflatedExplicitVRLittleEndian)
     assert np.array_equal(DicomSource(path).modality_values(), GRADIENT)

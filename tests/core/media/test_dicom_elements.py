@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import MediaError
-from vlmtool_core.media.dicom_elements import elements_of, matching
+from vlmtool_core.media.dicom.elements import elements_of, matching
 
 
 def example(name: str) -> Path:

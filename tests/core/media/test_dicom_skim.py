@@ -11,8 +11,8 @@ from pydicom.data import get_testdata_file, get_testdata_files
 from pydicom.uid import ImplicitVRLittleEndian
 
 from vlmtool_core.errors import MediaError
-from vlmtool_core.media.dicom_header import read_header
-from vlmtool_core.media.dicom_series import Slice, skimmed_slice, slice_of
+from vlmtool_core.media.dicom.header import read_header
+from vlmtool_core.media.dicom.series import Slice, skimmed_slice, slice_of
 
 
 def fully(path: Path) -> Slice:

@@ -18,8 +18,8 @@ from skimage.measure import points_in_poly
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.media import measuring, open_media
-from vlmtool_core.media.dicom_spacing import pixel_spacing
-from vlmtool_core.media.dicom_suv import suv_factor
+from vlmtool_core.media.dicom.spacing import pixel_spacing
+from vlmtool_core.media.dicom.suv import suv_factor
 
 COORDINATE = st.floats(-50, 50).map(lambda value: round(value, 3))
 POINT = st.tuples(COORDINATE, COORDINATE)

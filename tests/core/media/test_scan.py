@@ -124,8 +124,8 @@ def test_unreadable_files_and_folders_are_listed(
 ) -> None:
     if os.name != "posix":
         pytest.skip("permissions are a matter of POSIX systems here")
-    import vlmtool_core.media.images
-    import vlmtool_core.media.tiff  # noqa: F401
+    import vlmtool_core.media.pictures.images
+    import vlmtool_core.media.pictures.tiff  # noqa: F401
 
     picture(tmp_path / "locked.png").chmod(0)
     picture(tmp_path / "closed" / "a.png")

@@ -11,7 +11,7 @@ from media_dicoms import SERIES, write_dicom
 
 from vlmtool_core.errors import MediaNotFoundError, UnsupportedMediaError
 from vlmtool_core.media import open_media, scan
-from vlmtool_core.media.dicom import DicomSource
+from vlmtool_core.media.dicom.source import DicomSource
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 SAGITTAL = [0, 1, 0, 0, 0, -1]

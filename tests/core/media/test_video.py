@@ -19,7 +19,7 @@ from vlmtool_core.errors import (
     UnsupportedMediaError,
 )
 from vlmtool_core.media import open_media
-from vlmtool_core.media.video import VideoSource
+from vlmtool_core.media.video.source import VideoSource
 from vlmtool_core.records import MediaKind
 from vlmtool_core.settings import Settings, save_settings
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmtool_core.media import Window
-from vlmtool_core.media.voi import (
+from vlmtool_core.media.dicom.voi import (
     FUNCTIONS,
     LookupTable,
     apply_window,

@@ -75,7 +75,7 @@ def test_a_photograph_decoded_small_gives_nearly_the_same_input(tmp_path: Path) 
     from PIL import Image
     from skimage import data
 
-    from vlmtool_core.media.images import ImageSource
+    from vlmtool_core.media.pictures.images import ImageSource
 
     steps = UsualSteps.of(CLIPImageProcessor())
     assert steps is not None

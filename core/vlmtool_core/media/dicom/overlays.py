@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.errors import DamagedMediaError
-from vlmtool_core.media.dicom_header import Header
+from vlmtool_core.media.dicom.header import Header
 
 _GROUPS = range(0x6000, 0x6020, 2)
 _MOST_PIXELS = 65535 * 65535

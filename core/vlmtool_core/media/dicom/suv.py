@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vlmtool_core.errors import UnsupportedMediaError
-from vlmtool_core.media.dicom_header import number, text
+from vlmtool_core.media.dicom.header import number, text
 
 _REMEDY = "Show activity concentration instead, or export the series with this element."
 _DAY = timedelta(days=1)

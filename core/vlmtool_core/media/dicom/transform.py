@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.media import voi
 from vlmtool_core.media.base import Window
-from vlmtool_core.media.dicom_header import number, numbers, text
-from vlmtool_core.media.voi import LookupTable
+from vlmtool_core.media.dicom import voi
+from vlmtool_core.media.dicom.header import number, numbers, text
+from vlmtool_core.media.dicom.voi import LookupTable
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 

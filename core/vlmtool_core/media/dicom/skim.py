@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmtool_core.media.dicom_header import DEFLATED, EXPLICIT_BE, IMPLICIT_LE
+from vlmtool_core.media.dicom.header import DEFLATED, EXPLICIT_BE, IMPLICIT_LE
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD

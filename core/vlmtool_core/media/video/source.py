@@ -13,14 +13,14 @@ from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.budget import check_file, check_frames, check_pixels, scaled_size
 from vlmtool_core.media.sources import SourceBase
-from vlmtool_core.media.video_decode import (
+from vlmtool_core.media.video.decode import (
     Cursor,
     DecodeReport,
     decoded,
     index_by_decoding,
     play,
 )
-from vlmtool_core.media.video_index import (
+from vlmtool_core.media.video.index import (
     FrameIndex,
     build_index,
     open_stream,

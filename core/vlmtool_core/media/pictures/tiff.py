@@ -10,7 +10,7 @@ import numpy as np
 from vlmtool_core.errors import DamagedMediaError, MediaError
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.budget import check_file, check_frames, check_memory, check_pixels
-from vlmtool_core.media.images import (
+from vlmtool_core.media.pictures.images import (
     ORIENTATION,
     decode_rgb,
     decoder_name,

@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
 from vlmtool_core.media.budget import check_frames, check_memory, check_pixels
-from vlmtool_core.media.dicom_header import (
+from vlmtool_core.media.dicom.header import (
     DEFLATED,
     EXPLICIT_BE,
     EXPLICIT_LE,
@@ -20,7 +20,7 @@ from vlmtool_core.media.dicom_header import (
     number,
     require_pixels,
 )
-from vlmtool_core.media.images import decoding
+from vlmtool_core.media.pictures.images import decoding
 
 _JPEG = "1.2.840.10008.1.2.4"
 JPEG_EXTENDED = f"{_JPEG}.51"
@@ -188,7 +188,7 @@ class PixelReader:
         return values, str(facts.get("photometric_interpretation", ""))
 
     def _decode_deep_jpeg(self, index: int) -> tuple[np.ndarray, str]:
-        from vlmtool_core.media.dicom_gdcm import read_deep_jpeg
+        from vlmtool_core.media.dicom.deep_jpeg import read_deep_jpeg
 
         self._plugin = "gdcm"
         check_memory(self.path, self.rows * self.columns * 4 * self.frame_count)

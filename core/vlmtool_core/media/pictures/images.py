@@ -27,7 +27,7 @@ from vlmtool_core.media.budget import (
     current_budget,
     scaled_size,
 )
-from vlmtool_core.media.derived import derivation_of
+from vlmtool_core.media.pictures.derived import derivation_of
 from vlmtool_core.media.pixels import resize, rgb, to_8bit
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame, Json, MediaKind

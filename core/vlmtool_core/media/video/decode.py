@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmtool_core.media.video_index import FrameIndex, open_stream, packets, reading
+from vlmtool_core.media.video.index import FrameIndex, open_stream, packets, reading
 
 if TYPE_CHECKING:
     from av import VideoFrame

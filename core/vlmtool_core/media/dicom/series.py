@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.media.dicom_header import number, numbers, read_header, require_pixels, text
-from vlmtool_core.media.dicom_skim import skim
+from vlmtool_core.media.dicom.header import number, numbers, read_header, require_pixels, text
+from vlmtool_core.media.dicom.skim import skim
 from vlmtool_core.records import natural_key
 
 # Modalities whose single-frame files are slices of a volume even without positions.

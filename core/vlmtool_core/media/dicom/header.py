@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vlmtool_core.errors import BudgetExceededError, DamagedMediaError, UnsupportedMediaError
-from vlmtool_core.media.images import decoding
+from vlmtool_core.media.pictures.images import decoding
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -15,7 +15,7 @@ from vlmtool_core.media.budget import (
     check_pixels,
     scaled_size,
 )
-from vlmtool_core.media.images import decoding
+from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame, Json, MediaKind
 from vlmtool_core.settings import load_settings

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmtool_core.media.dicom_facts import IDENTIFYING
-from vlmtool_core.media.dicom_header import is_multiple, read_header
-from vlmtool_core.media.images import decoding
+from vlmtool_core.media.dicom.facts import IDENTIFYING
+from vlmtool_core.media.dicom.header import is_multiple, read_header
+from vlmtool_core.media.pictures.images import decoding
 
 MOST_CHARACTERS = 200
 _MOST_DEPTH = 32

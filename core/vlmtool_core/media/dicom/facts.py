@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from vlmtool_core.media.dicom_header import Header, number, numbers, text
-from vlmtool_core.media.dicom_pixels import transfer_syntax_name
-from vlmtool_core.media.dicom_spacing import pixel_spacing
+from vlmtool_core.media.dicom.header import Header, number, numbers, text
+from vlmtool_core.media.dicom.pixels import transfer_syntax_name
+from vlmtool_core.media.dicom.spacing import pixel_spacing
 from vlmtool_core.records import Json
 
 # Shown in a panel that one switch hides; never given to a model.

@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.errors import DamagedMediaError
-from vlmtool_core.media import voi
 from vlmtool_core.media.base import MediaInfo, Window
-from vlmtool_core.media.dicom_facts import (
+from vlmtool_core.media.dicom import voi
+from vlmtool_core.media.dicom.facts import (
     cine_times,
     facts_of,
     identifying_of,
     warnings_of,
 )
-from vlmtool_core.media.dicom_header import Header, read_header, text
-from vlmtool_core.media.dicom_overlays import OverlayPlane, overlay_groups, overlay_planes
-from vlmtool_core.media.dicom_pixels import PixelReader
-from vlmtool_core.media.dicom_series import Slice, geometry_of, read_slice, slice_of
-from vlmtool_core.media.dicom_spacing import PixelSpacing, pixel_spacing
-from vlmtool_core.media.dicom_suv import suv_factor
-from vlmtool_core.media.dicom_transform import (
+from vlmtool_core.media.dicom.header import Header, read_header, text
+from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
+from vlmtool_core.media.dicom.pixels import PixelReader
+from vlmtool_core.media.dicom.series import Slice, geometry_of, read_slice, slice_of
+from vlmtool_core.media.dicom.spacing import PixelSpacing, pixel_spacing
+from vlmtool_core.media.dicom.suv import suv_factor
+from vlmtool_core.media.dicom.transform import (
     Transform,
     apply_palette,
     mask_bits,
     transform_of,
 )
-from vlmtool_core.media.images import decoding
+from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.media.pixels import rgb, shrink
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame, Json, MediaKind

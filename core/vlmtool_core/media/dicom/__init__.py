@@ -1,0 +1,1 @@
+"""DICOM: headers, pixels in the standard's order, series, geometry and measurements' units."""

@@ -1,0 +1,1 @@
+"""Recorded video: frames by presentation time, exact seeking, damage."""
