@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from vlmtool_core.records import ErrorInfo, Frame, Json, MediaKind
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,35 @@ class Window:
     width: float
     explanation: str = ""
     function: str = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSpacing:
+    """Distance of neighbouring pixel centres in mm, between rows and between columns.
+
+    source : where it comes from, in words for a person
+    """
+
+    row_mm: float
+    column_mm: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneGeometry:
+    """Where a frame lies in the patient (PS3.3 C.7.6.2): the LPS system, in mm.
+
+    position : of the centre of the first pixel
+    row, column : unit vectors along which the column index, and the row index, grow
+    spacing : (between rows, between columns) in mm
+    frame_of_reference : UID; positions of different ones cannot be compared, "" when unknown
+    """
+
+    position: tuple[float, float, float]
+    row: tuple[float, float, float]
+    column: tuple[float, float, float]
+    spacing: tuple[float, float]
+    frame_of_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +67,7 @@ class MediaInfo:
     windows : VOI windows of the file, first is the default; empty for colour
     unit : unit of modality values ("HU"), "" when unknown
     group : patient identifier for DICOM, else ""
+    has_values : whether there are grey values behind the picture; see `GreySource`
     """
 
     path: Path
@@ -50,6 +83,7 @@ class MediaInfo:
     windows: tuple[Window, ...] = ()
     unit: str = ""
     group: str = ""
+    has_values: bool = False
 
 
 class MediaSource(Protocol):
@@ -90,6 +124,44 @@ class MediaSource(Protocol):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None: ...
+
+
+class GreySource(MediaSource, Protocol):
+    """A source with values behind its pictures: grey DICOM, volumes, deep pictures."""
+
+    def modality_values(self, index: int = 0) -> np.ma.MaskedArray:
+        """Values before windowing: masked float32 (h, w) in `info.unit`; padding is masked.
+
+        Raises
+        ------
+        MediaError : it cannot be decoded
+        """
+        ...
+
+    def stored_values(self, index: int = 0) -> np.ndarray:
+        """Values as the file has them, (h, w), before any transform."""
+        ...
+
+    def auto_window(self) -> Window:
+        """The window that shows the item where the file names none."""
+        ...
+
+    def is_inverted(self, index: int = 0) -> bool:
+        """Whether low values are white (MONOCHROME1)."""
+        ...
+
+    def spacing(self, index: int = 0) -> PixelSpacing | None:
+        """Millimetres per pixel of a frame; None when the file does not say."""
+        ...
+
+    def geometry(self, index: int = 0) -> PlaneGeometry | None:
+        """Where a frame lies in the patient; None when the file does not say."""
+        ...
+
+
+def grey(source: MediaSource) -> GreySource | None:
+    """The source with what lies behind its pictures; None where that is nothing."""
+    return cast(GreySource, source) if source.info.has_values else None
 
 
 @dataclass(frozen=True, slots=True)

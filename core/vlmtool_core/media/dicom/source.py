@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.errors import DamagedMediaError
-from vlmtool_core.media.base import MediaInfo, Window
+from vlmtool_core.media.base import MediaInfo, PixelSpacing, PlaneGeometry, Window
 from vlmtool_core.media.dicom import voi
 from vlmtool_core.media.dicom.facts import (
     cine_times,
@@ -18,11 +18,12 @@ from vlmtool_core.media.dicom.facts import (
     identifying_of,
     warnings_of,
 )
+from vlmtool_core.media.dicom.geometry import plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
 from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom.pixels import PixelReader
 from vlmtool_core.media.dicom.series import Slice, geometry_of, read_slice, slice_of
-from vlmtool_core.media.dicom.spacing import PixelSpacing, pixel_spacing
+from vlmtool_core.media.dicom.spacing import pixel_spacing
 from vlmtool_core.media.dicom.suv import suv_factor
 from vlmtool_core.media.dicom.transform import (
     Transform,
@@ -91,6 +92,7 @@ class DicomSource(SourceBase):
             windows=() if is_colour(dataset) else transform.windows,
             unit=transform.unit,
             group=text(dataset, "PatientID"),
+            has_values=not is_colour(dataset),
         )
 
     def _slices(self, first: Header) -> list[Slice]:
@@ -129,6 +131,19 @@ class DicomSource(SourceBase):
             raise ValueError(f"{self.path}: a colour picture has no modality values")
         return self._values(header, reader, frame)[0]
 
+    def stored_values(self, index: int = 0) -> np.ndarray:
+        """Values as the file has them, (h, w), before any transform.
+
+        Raises
+        ------
+        MediaError : it cannot be decoded
+        ValueError : the picture is in colour
+        """
+        header, reader, frame = self._locate(index)
+        if is_colour(header.dataset):
+            raise ValueError(f"{self.path}: a colour picture has no stored grey values")
+        return reader.read(frame)[0]
+
     @property
     def is_colour(self) -> bool:
         """Whether there are no modality values: RGB, YBR or PALETTE COLOR."""
@@ -138,6 +153,11 @@ class DicomSource(SourceBase):
         """Millimetres per pixel of a frame; None when the header does not say."""
         header, _, frame = self._locate(index)
         return pixel_spacing(header.dataset, frame)
+
+    def geometry(self, index: int = 0) -> PlaneGeometry | None:
+        """Where a frame lies in the patient; None when the header does not say."""
+        header, _, frame = self._locate(index)
+        return plane_geometry(header.dataset, frame)
 
     def overlays(self, index: int = 0) -> tuple[OverlayPlane, ...]:
         """Drawings that lie over a frame; they are in no picture that a model is given.

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from vlmtool_core.media.base import PixelSpacing
 from vlmtool_core.media.dicom.header import number, numbers, text
 from vlmtool_core.media.dicom.transform import functional_group
 
 # Projections: what lies nearer to the tube is larger on the detector.
 PROJECTIONS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "XA"})
 _CENTIMETRES = 3  # PhysicalUnitsXDirection, PS3.3 C.8.5.5.1.15
-
-
-@dataclass(frozen=True, slots=True)
-class PixelSpacing:
-    """Distance of neighbouring pixel centres in mm, between rows and between columns.
-
-    source : where it comes from, in words for a person
-    """
-
-    row_mm: float
-    column_mm: float
-    source: str
 
 
 def pixel_spacing(dataset: Any, index: int = 0) -> PixelSpacing | None:
