@@ -26,6 +26,7 @@ class MediaKind(StrEnum):
     IMAGE = "image"
     DICOM = "dicom"
     VIDEO = "video"
+    VOLUME = "volume"
 
 
 class Task(StrEnum):

@@ -163,7 +163,7 @@ def test_a_source_without_facts_is_closed(register, folder):
         (replace(GREY, extensions=()), "at least one"),
         (replace(GREY, extensions=("GREY",)), "like '.abc'"),
         (replace(GREY, open=None), "open is not callable"),
-        (replace(GREY, kind=MediaKind.VIDEO), "image or dicom"),
+        (replace(GREY, kind=MediaKind.VIDEO), "image, dicom or volume"),
     ],
 )
 def test_a_wrong_reader_is_listed_and_the_others_are_used(register, folder, reader, problem):

@@ -104,8 +104,8 @@ def reader_problems(reader: object) -> list[str]:
         for word, value in (("sniff", reader.sniff), ("open", reader.open))
         if not callable(value)
     ]
-    if reader.kind not in (MediaKind.IMAGE, MediaKind.DICOM):
-        problems.append(f"kind {reader.kind!r} must be image or dicom")
+    if reader.kind not in (MediaKind.IMAGE, MediaKind.DICOM, MediaKind.VOLUME):
+        problems.append(f"kind {reader.kind!r} must be image, dicom or volume")
     return [f"reader {reader.name}: {problem}" for problem in problems]
 
 

@@ -15,7 +15,7 @@ class ProjectInfo:
     """A project at a glance.
 
     revision : of its database; size_bytes : of the database file
-    items : how many of each kind there are (image, dicom, video, unreadable)
+    items : how many of each kind there are (image, dicom, video, volume, unreadable)
     """
 
     name: str

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CELL = QSize(140, 172)
 _PICTURE = 116
-_KIND_ICONS = {MediaKind.DICOM: "dicom", MediaKind.VIDEO: "video"}
+_KIND_ICONS = {MediaKind.DICOM: "dicom", MediaKind.VIDEO: "video", MediaKind.VOLUME: "volume"}
 
 
 class ItemDelegate(QStyledItemDelegate):
@@ -115,7 +115,7 @@ class ItemDelegate(QStyledItemDelegate):
         elif (record.frame_count or 1) > 1:
             text = str(record.frame_count)
         else:
-            text = "DICOM"
+            text = record.kind.value.upper()
         font = _small(painter.font())
         painter.setFont(font)
         width = QFontMetrics(font).horizontalAdvance(text) + 10
