@@ -80,6 +80,10 @@ class Bridge(QObject):
         """Decode or render for the viewer, in its own thread, one after the other."""
         self._submit(self._viewer_runner, work, done, failed, lane)
 
+    def view_and_wait(self, work: Callable[[], object]) -> None:
+        """The same, done when this returns; for what must not be dropped when the window closes."""
+        self._viewer_runner.submit(work).result()
+
     def thumbnail(
         self, work: Callable[[], T], done: Callable[[T], None], failed: Failed | None = None
     ) -> None:

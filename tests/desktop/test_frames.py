@@ -11,7 +11,10 @@ from PySide6.QtTest import QTest
 from tests.desktop import media_files
 from tests.desktop.conftest import Opened
 
+from vlmtool_core.media import Window
+from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.project import Project
+from vlmtool_desktop.controllers.read_ahead import MOST_FRAMES
 
 
 @pytest.fixture
@@ -238,3 +241,51 @@ def test_the_zoom_is_told_only_of_a_picture(opened: Opened, on_series: Opened) -
     assert status.zoom.text().endswith("%")
     on_series.window.viewer.canvas.set_note("Nothing here")
     assert status.zoom.text() == ""
+
+
+def test_frames_are_read_ahead_in_the_direction_of_the_last_step(
+    opened: Opened, tmp_path: Path
+) -> None:
+    series = media_files.write_series(tmp_path / "ct", slices=60)
+    with Project.create(tmp_path / "project") as project:
+        project.add([series])
+    opened.open(tmp_path / "project")
+    opened.wait(lambda: opened.window.viewer.canvas.has_picture)
+    opened.wait(lambda: _cached(opened) == set(range(MOST_FRAMES + 1)))
+    opened.window.session.set_frame(50)
+    opened.wait(lambda: _cached(opened) == set(range(60)) - set(range(33, 50)))
+    opened.window.session.set_frame(49)
+    opened.wait(lambda: _cached(opened) == set(range(60)))
+
+
+def test_a_frame_read_ahead_comes_through_the_window_in_use(on_series: Opened) -> None:
+    viewing = on_series.window.viewing
+    on_series.wait(lambda: len(_cached(on_series)) == 5)
+    window = Window(0, 50, "narrow")
+    viewing.set_window(window)
+    on_series.window.session.set_frame(3)
+    on_series.wait(lambda: frame_of(on_series) == 3)
+    loaded = viewing.loaded
+    assert loaded is not None
+    expected = render_window(loaded.values, window)
+    assert np.array_equal(grey(on_series), expected)
+    viewing.reset_window()
+    on_series.wait(lambda: not np.array_equal(grey(on_series), expected))
+
+
+def test_a_damaged_frame_ends_reading_ahead_and_is_told_when_it_is_reached(
+    opened: Opened, tmp_path: Path
+) -> None:
+    series = media_files.write_series(tmp_path / "ct", slices=5)
+    with Project.create(tmp_path / "project") as project:
+        project.add([series])
+    slices = sorted(series.glob("*.dcm"))
+    slices[2].write_bytes(slices[2].read_bytes()[:-200])
+    opened.open(tmp_path / "project")
+    opened.wait(lambda: _cached(opened) == {0, 1})
+    opened.window.session.set_frame(2)
+    opened.wait(lambda: "truncated" in opened.window.viewer.canvas.note[1])
+
+
+def _cached(opened: Opened) -> set[int]:
+    return {key[2] for key in tuple(opened.window.viewing._reader._frames)}

@@ -12,6 +12,7 @@ from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, ItemRef
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
+from vlmtool_desktop.controllers.read_ahead import ReadAhead
 from vlmtool_desktop.dialogs.error_dialog import sentence
 from vlmtool_desktop.dialogs.header_dialog import HeaderDialog
 from vlmtool_desktop.models.frame_reader import FrameReader, Loaded, header_of
@@ -69,6 +70,7 @@ class ViewerController(QObject):
         self._panel = panel
         self._canvas = panel.canvas
         self._reader = FrameReader()
+        self._ahead = ReadAhead(bridge, self._reader)
         self._detail: Detail | None = None
         self._loaded: Loaded | None = None
         self.hide_identifying = False
@@ -110,11 +112,13 @@ class ViewerController(QObject):
         self._detail = self._loaded = self._window = None
         self._finding = None
         self._canvas.window_drag_enabled = False
+        self._ahead.stop()
         self._bridge.drop("frame")
         self._bridge.drop("window")
         self._slow.stop()
         if self._session.item is None:
             self._bridge.drop("detail")
+            self._bridge.view(self._reader.close, lambda _none: None)
             self._panel.set_frames(1)
             self._panel.set_item("", "")
             self._panel.set_warnings(())
@@ -162,8 +166,13 @@ class ViewerController(QObject):
             return
         ref = ItemRef(record.name, record.path, record.kind, record.sha256, record.files, record.id)
         frame = self._session.frame
+        window = self._window
+        graphics = Overlay.GRAPHICS in self._session.overlays
         self._bridge.view(
-            lambda: self._reader.load(ref, frame), self._show, self._show_error, lane="frame"
+            lambda: self._reader.load(ref, frame, window=window, graphics=graphics),
+            self._show,
+            self._show_error,
+            lane="frame",
         )
 
     def _show(self, loaded: Loaded) -> None:
@@ -177,16 +186,19 @@ class ViewerController(QObject):
         self._panel.set_time(loaded.time_s)
         self._panel.set_warnings(loaded.notes)
         self._canvas.set_picture(self._picture(loaded), keep_view=not new_item)
+        # Only true of the window and the drawings that were asked for; both may change now.
+        self._loaded = replace(loaded, windowed=None)
         if self._window is None or loaded.window is None:
             self._window = loaded.window
-        elif self._window != loaded.window:
-            self._render(self._window)
         self.window_changed.emit(self._window)
         self._draw()
+        self._ahead.follow(loaded)
         self.frame_shown.emit(loaded)
 
     def _picture(self, loaded: Loaded) -> Picture:
         """The frame, with the drawings of its file over it unless they are switched off."""
+        if loaded.windowed is not None:
+            return loaded.windowed
         drawn = loaded.drawn if Overlay.GRAPHICS in self._session.overlays else None
         return drawn or loaded.picture
 
@@ -209,7 +221,10 @@ class ViewerController(QObject):
 
     def close(self) -> None:
         """Close open media, in the thread that opened them."""
-        self._bridge.view(self._reader.close, lambda _none: None)
+        self._ahead.stop()
+        for lane in ("frame", "window", "header"):
+            self._bridge.drop(lane)
+        self._bridge.view_and_wait(self._reader.close)
 
     def show_header(self) -> None:
         """Open the header of the file in view; of a series, that of the slice in view."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,9 @@ class Loaded:
     """A frame ready to be shown.
 
     frame_count : exact, also for video
-    values : modality values of a grey DICOM frame, for windowing; None for everything else
+    values : modality values of a grey frame, for windowing; None for everything else
     window : the window that `picture` was made with
+    windowed : the frame through the window that was asked for, None where it is `window`
     graphics : bool (h, w) of the pixels that overlay planes draw on, None where there are none
     drawn : `picture` with them; notes : what a user must know of the item or of this frame
     """
@@ -38,6 +40,7 @@ class Loaded:
     frame_count: int = 1
     time_s: float | None = None
     window: Window | None = None
+    windowed: Picture | None = None
     values: Any = field(default=None, repr=False)
     inverted: bool = False
     graphics: Any = field(default=None, repr=False)
@@ -52,23 +55,53 @@ class FrameReader:
         self._sources: OrderedDict[tuple[str, int], MediaSource] = OrderedDict()
         self._frames: OrderedDict[tuple[str, int, int], Loaded] = OrderedDict()
 
-    def load(self, ref: ItemRef, index: int) -> Loaded:
+    def load(
+        self, ref: ItemRef, index: int, *, window: Window | None = None, graphics: bool = False
+    ) -> Loaded:
         """Decode one frame, or take it from the cache.
+
+        window : what a frame with values is shown through, its own when left out
+        graphics : whether the windowed picture has the drawings of its file over it
 
         Raises
         ------
         MediaError : the item or the frame cannot be decoded.
         """
-        key = (str(ref.path), len(ref.files), index)
-        if key in self._frames:
-            self._frames.move_to_end(key)
-            return self._frames[key]
-        source = self._open(ref)
-        loaded = self._decode(source, ref, index)
-        self._frames[key] = loaded
-        while len(self._frames) > 1 and self._bytes() > MOST_CACHED_BYTES:
-            self._frames.popitem(last=False)
-        return loaded
+        loaded = self._cached(ref, index)
+        self._make_room()
+        if window is None or loaded.values is None or window == loaded.window:
+            return loaded
+        return replace(loaded, windowed=self.render(loaded, window, graphics=graphics))
+
+    def read_ahead(self, ref: ItemRef, wanted: Sequence[int]) -> Sequence[int]:
+        """Decode the first of `wanted` that is not cached; what is left to do after it.
+
+        Nothing is left once the frames take half of the cache: what was seen stays, too.
+
+        Raises
+        ------
+        MediaError : the frame cannot be decoded.
+        """
+        missing = [index for index in wanted if _key(ref, index) not in self._frames]
+        ahead = (loaded for index in wanted if (loaded := self._frames.get(_key(ref, index))))
+        if not missing or sum(map(_bytes, ahead)) > MOST_CACHED_BYTES // 2:
+            return ()
+        self._cached(ref, missing[0])
+        self._make_room()
+        return missing[1:]
+
+    def _cached(self, ref: ItemRef, index: int) -> Loaded:
+        key = _key(ref, index)
+        if key not in self._frames:
+            self._frames[key] = self._decode(self._open(ref), ref, index)
+        self._frames.move_to_end(key)
+        return self._frames[key]
+
+    def _make_room(self) -> None:
+        """Drop the frames that were not used for longest; the newest one stays in any case."""
+        total = sum(map(_bytes, self._frames.values()))
+        while len(self._frames) > 1 and total > MOST_CACHED_BYTES:
+            total -= _bytes(self._frames.popitem(last=False)[1])
 
     def render(self, loaded: Loaded, window: Window, *, graphics: bool = False) -> Picture:
         """The same frame through another window."""
@@ -108,20 +141,27 @@ class FrameReader:
             self._sources.popitem(last=False)[1].close()
         return source
 
-    def _bytes(self) -> int:
-        return sum(
-            level.sizeInBytes()
-            for loaded in self._frames.values()
-            for picture in (loaded.picture, loaded.drawn)
-            if picture is not None
-            for level in picture.levels
-        )
-
     def close(self) -> None:
         """Close every source; files can be moved or removed afterwards."""
         self._frames.clear()
         while self._sources:
             self._sources.popitem()[1].close()
+
+
+def _key(ref: ItemRef, index: int) -> tuple[str, int, int]:
+    return str(ref.path), len(ref.files), index
+
+
+def _bytes(loaded: Loaded) -> int:
+    levels = [
+        level.sizeInBytes()
+        for picture in (loaded.picture, loaded.drawn)
+        if picture is not None
+        for level in picture.levels
+    ]
+    values = loaded.values
+    behind = 0 if values is None else values.data.nbytes + values.mask.nbytes
+    return sum(levels) + behind
 
 
 def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
