@@ -284,7 +284,8 @@ def test_a_damaged_frame_ends_reading_ahead_and_is_told_when_it_is_reached(
     opened.open(tmp_path / "project")
     opened.wait(lambda: _cached(opened) == {0, 1})
     opened.window.session.set_frame(2)
-    opened.wait(lambda: "truncated" in opened.window.viewer.canvas.note[1])
+    opened.wait(lambda: opened.window.viewer.canvas.note[1])
+    assert "Truncated" in opened.window.viewer.canvas.note[1]
 
 
 def _cached(opened: Opened) -> set[int]:
