@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from vlmtool_core.records import Box
 from vlmtool_desktop.canvas import overlay
+from vlmtool_desktop.canvas.layers import CanvasLayer
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.shapes import HANDLE_RADIUS, Outline, Shape, moved, resized
 from vlmtool_desktop.canvas.tools import CanvasTool, SelectTool
@@ -59,6 +60,9 @@ class CanvasView(QWidget):
         self.shapes: list[Shape] = []
         self.outlines: list[Outline] = []
         self.caption = ""
+        self.layers: list[CanvasLayer] = []
+        # Asked in turn before the canvas itself; one that returns True has taken the key.
+        self.key_handlers: list[Callable[[QKeyEvent], bool]] = []
         self.window_drag_enabled = False
         self._note = ("", "")
         self._picture: Picture | None = None
@@ -270,6 +274,8 @@ class CanvasView(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = Qt.Key(event.key())
+        if self.has_picture and any(handler(event) for handler in self.key_handlers):
+            return
         if key == Qt.Key.Key_Space and not event.isAutoRepeat():
             self._space = True
             self._update_cursor()
@@ -331,6 +337,8 @@ class CanvasView(QWidget):
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
             overlay.draw_outlines(painter, self._transform, self.outlines)
             overlay.draw_shapes(painter, self._transform, self.shapes, self._selected)
+            for layer in self.layers:
+                layer.draw(painter, self._transform)
             self._paint_draft(painter)
             if self.caption:
                 overlay.draw_caption(painter, self.caption)
