@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.records import Frame
 
 
 class SourceBase:
-    """Base of the sources; a subclass sets `_info` and implements `frame`."""
+    """Base of the sources; a subclass sets `_info` and implements `frame`.
+
+    constants : properties, and methods without arguments, whose result never changes; see
+        `media.safe` for what may be called from another process
+    """
+
+    constants: ClassVar[frozenset[str]] = frozenset()
 
     _info: MediaInfo
 
