@@ -1,6 +1,7 @@
 """Open pictures, DICOM and video behind one interface, and find them in folders."""
 
 from vlmtool_core.media.base import (
+    Badge,
     Discovered,
     GreySource,
     MediaInfo,
@@ -14,6 +15,7 @@ from vlmtool_core.media.opening import open_media
 from vlmtool_core.media.scanning import scan
 
 __all__ = [
+    "Badge",
     "Discovered",
     "GreySource",
     "MediaInfo",

@@ -37,6 +37,19 @@ class PixelSpacing:
 
 
 @dataclass(frozen=True, slots=True)
+class Badge:
+    """A warning in a word or two, for the place where the picture is looked at.
+
+    note : the same in a sentence; it is among the item's warnings
+    grave : whether what is seen may not be what was there, or names somebody
+    """
+
+    text: str
+    note: str
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PlaneGeometry:
     """Where a frame lies in the patient (PS3.3 C.7.6.2): the LPS system, in mm.
 
@@ -68,6 +81,7 @@ class MediaInfo:
     unit : unit of modality values ("HU"), "" when unknown
     group : patient identifier for DICOM, else ""
     has_values : whether there are grey values behind the picture; see `GreySource`
+    badges : the warnings that go with every look at the picture
     """
 
     path: Path
@@ -84,6 +98,7 @@ class MediaInfo:
     unit: str = ""
     group: str = ""
     has_values: bool = False
+    badges: tuple[Badge, ...] = ()
 
 
 class MediaSource(Protocol):

@@ -27,7 +27,6 @@ _CODES = {
 }
 # Defined terms only: free text in such an element may hold a name.
 _CODE = re.compile(r"[A-Z0-9][A-Z0-9 _]{0,15}")
-_MAY_HAVE_TEXT = frozenset({"US", "SC", "XC", "ES", "OT", "RF", "XA", "IO", "DOC"})
 
 
 def facts_of(header: Header) -> dict[str, Json]:
@@ -63,21 +62,6 @@ def identifying_of(dataset: Any) -> dict[str, str]:
     """Values that may identify a person, by DICOM keyword."""
     values = {keyword: text(dataset, keyword) for keyword in IDENTIFYING}
     return {keyword: value for keyword, value in values.items() if value}
-
-
-def warnings_of(dataset: Any) -> tuple[str, ...]:
-    """Lossy compression and text that may be burned into the pixels."""
-    notes = []
-    if text(dataset, "LossyImageCompression") == "01":
-        ratio = number(dataset, "LossyImageCompressionRatio")
-        notes.append("lossy compression" + (f" {ratio:g}:1" if ratio else ""))
-    burned = text(dataset, "BurnedInAnnotation").upper()
-    modality = text(dataset, "Modality").upper()
-    if burned == "YES":
-        notes.append("text that identifies the patient is burned into the picture")
-    elif burned != "NO" and (modality in _MAY_HAVE_TEXT or text(dataset, "ConversionType")):
-        notes.append("text may be burned into the picture; the header does not say")
-    return tuple(notes)
 
 
 def cine_times(dataset: Any, count: int) -> tuple[list[float] | None, float | None]:

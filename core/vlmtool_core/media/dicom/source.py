@@ -12,11 +12,11 @@ import numpy as np
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo, PixelSpacing, PlaneGeometry, Window
 from vlmtool_core.media.dicom import voi
+from vlmtool_core.media.dicom.badges import badges_of, uneven
 from vlmtool_core.media.dicom.facts import (
     cine_times,
     facts_of,
     identifying_of,
-    warnings_of,
 )
 from vlmtool_core.media.dicom.geometry import plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
@@ -62,7 +62,8 @@ class DicomSource(SourceBase):
 
     def _describe(self, path: Path, header: Header, reader: PixelReader) -> MediaInfo:
         dataset = header.dataset
-        facts, notes = facts_of(header), warnings_of(dataset)
+        facts = facts_of(header)
+        geometry: tuple[str, ...] = ()
         if planes := len(overlay_groups(dataset)):
             facts["overlay_planes"] = planes
         count = reader.frame_count
@@ -71,13 +72,13 @@ class DicomSource(SourceBase):
             count = len(self._files)
             slices = self._slices(header)
             spacing, geometry = geometry_of(slices)
-            notes += geometry
             facts["slices"] = count
             if spacing is not None:
                 facts["slice_spacing_mm"] = spacing
         elif count > 1:
             self._times, rate = cine_times(dataset, count)
         transform = transform_of(dataset, 0)
+        badges = badges_of(dataset, transform.unit)
         return MediaInfo(
             path,
             MediaKind.DICOM,
@@ -86,13 +87,14 @@ class DicomSource(SourceBase):
             count,
             duration_s=self._times[-1] if self._times else None,
             rate=rate,
-            warnings=notes,
+            warnings=(*(badge.note for badge in badges), *geometry),
             facts=facts,
             identifying=identifying_of(dataset),
             windows=() if is_colour(dataset) else transform.windows,
             unit=transform.unit,
             group=text(dataset, "PatientID"),
             has_values=not is_colour(dataset),
+            badges=(*badges, *uneven(geometry)),
         )
 
     def _slices(self, first: Header) -> list[Slice]:
