@@ -10,10 +10,11 @@ from vlmtool_core.media.base import MediaSource
 from vlmtool_core.media.budget import check_file
 from vlmtool_core.media.readers import PluginReader, identify
 from vlmtool_core.media.sniffing import Signature
+from vlmtool_core.media.volumes.nifti_magic import is_half_of_pair
 
 
 def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
-    """Open a picture, a DICOM object or series, a video, or what a plugin reads.
+    """Open a picture, a DICOM object or series, a video, a volume, or what a plugin reads.
 
     path : a file, or a folder that holds one DICOM series
     files : the slices of a DICOM series, in order; `path` is then the item they make up
@@ -56,6 +57,10 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
         from vlmtool_core.media.video.source import VideoSource
 
         return VideoSource(path)
+    if signature is Signature.NIFTI or (signature is Signature.NONE and is_half_of_pair(path)):
+        from vlmtool_core.media.volumes.nifti import NiftiSource
+
+        return NiftiSource(path)
     raise UnsupportedMediaError(
         "the content is neither a picture, nor DICOM, nor video",
         path=path,

@@ -16,6 +16,7 @@ from vlmtool_core.contributions import MediaReader
 from vlmtool_core.errors import MediaError
 from vlmtool_core.media.base import MediaInfo, MediaSource, Window
 from vlmtool_core.media.sniffing import (
+    COMPOUND_EXTENSIONS,
     MEDIA_EXTENSIONS,
     VIDEO_EXTENSIONS,
     Signature,
@@ -48,6 +49,8 @@ def use(provider: Provider | None) -> None:
 def claims_media(path: Path) -> bool:
     """Whether the file's extension says that it is media."""
     suffix = path.suffix.lower()
+    if path.name.lower().endswith(COMPOUND_EXTENSIONS):
+        return True
     return suffix in MEDIA_EXTENSIONS or any(suffix in r.extensions for _, r in _provider())
 
 

@@ -71,7 +71,10 @@ VIDEO_EXTENSIONS = frozenset(
         ".mxf",
     ]
 )
-MEDIA_EXTENSIONS = IMAGE_EXTENSIONS | DICOM_EXTENSIONS | VIDEO_EXTENSIONS
+VOLUME_EXTENSIONS = frozenset([".nii"])
+MEDIA_EXTENSIONS = IMAGE_EXTENSIONS | DICOM_EXTENSIONS | VIDEO_EXTENSIONS | VOLUME_EXTENSIONS
+# Of these, the last suffix alone says nothing.
+COMPOUND_EXTENSIONS = (".nii.gz",)
 
 
 class Signature(StrEnum):
@@ -82,6 +85,7 @@ class Signature(StrEnum):
     PDF = "pdf"
     DICOM = "dicom"
     VIDEO = "video"
+    NIFTI = "nifti"
     NONE = "none"
 
 
@@ -109,6 +113,7 @@ _VIDEOS = (
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _PICTURE_BRANDS = (b"avif", b"avis")
 _OTHER_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis", b"crx ", b"M4A ", b"M4B ")
+_NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _VRS = (
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN "
@@ -142,9 +147,20 @@ def sniff(head: bytes) -> Signature:
         return Signature.PDF
     if _is_video(head):
         return Signature.VIDEO
+    if _is_nifti(head):
+        return Signature.NIFTI
     if _is_bare_dicom(head):
         return Signature.DICOM
     return Signature.NONE
+
+
+def _is_nifti(head: bytes) -> bool:
+    """The magic of NIfTI-1 or -2, also behind gzip."""
+    if head[:2] != b"\x1f\x8b" and head[:4] not in _NIFTI_SIZES:
+        return False
+    from vlmtool_core.media.volumes.nifti_magic import inflated_head, nifti_version
+
+    return nifti_version(inflated_head(head)) > 0
 
 
 def _is_picture(head: bytes) -> bool:

@@ -1,0 +1,1 @@
+"""Volumes: NIfTI files, stacks of slices, and the planes through them."""
