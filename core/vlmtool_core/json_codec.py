@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from vlmtool_core.errors import FormatError
@@ -17,6 +18,9 @@ from vlmtool_core.records import (
     Evidence,
     Json,
     Mask,
+    Measured,
+    Measurement,
+    MeasurementKind,
     Outcome,
     OutcomeStatus,
     Score,
@@ -96,6 +100,65 @@ def box_from_json(value: Json, field: str = "box") -> Box:
         raise _wrong(f"{field}.bbox", expected, list(corners))
     label = text(entry.get("label", ""), f"{field}.label")
     return Box(*corners, label, optional(entry.get("score"), f"{field}.score", number))
+
+
+def measurement_to_json(measurement: Measurement) -> dict[str, Json]:
+    """Kind, points, and what of the result is not what it is by default."""
+    plain = Measured()
+    result = {
+        field.name: list(value) if isinstance(value, tuple) else value
+        for field in fields(plain)
+        if (value := getattr(measurement.result, field.name)) != getattr(plain, field.name)
+    }
+    points = [list(point) for point in measurement.points]
+    return {"kind": measurement.kind.value, "points": points, "result": result}
+
+
+def measurement_from_json(value: Json, field: str = "measurement") -> Measurement:
+    entry = mapping(value, field)
+    name = text(required(entry, "kind", field), f"{field}.kind")
+    kinds = [kind.value for kind in MeasurementKind]
+    if name not in kinds:
+        raise _wrong(f"{field}.kind", f"one of {', '.join(kinds)}", name)
+    points = sequence(required(entry, "points", field), f"{field}.points", _point)
+    result = _measured(mapping(entry.get("result", {}), f"{field}.result"), f"{field}.result")
+    try:
+        return Measurement(MeasurementKind(name), points, result)
+    except ValueError as error:
+        raise FormatError(str(error), field=f"{field}.points") from error
+
+
+def _flag(value: Json, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(field, "true or false", value)
+    return value
+
+
+_MEASURED: dict[str, Callable[[Json, str], Any]] = {
+    "unit": text,
+    "value_unit": text,
+    "spacing_source": text,
+    "note": text,
+    "count": integer,
+    "left_out": integer,
+    "outside": _flag,
+    "projected": _flag,
+    **dict.fromkeys(("length", "angle", "area", "mean", "sd"), number),
+    **dict.fromkeys(("minimum", "maximum", "suv_factor"), number),
+}
+
+
+def _measured(entry: Mapping[str, Json], field: str) -> Measured:
+    found: dict[str, Any] = {}
+    for key, value in entry.items():
+        place = f"{field}.{key}"
+        if key == "spacing":
+            found[key] = _point(value, place)
+        elif key in _MEASURED:
+            found[key] = _MEASURED[key](value, place)
+        else:
+            raise FormatError("is no part of a measurement", field=place)
+    return Measured(**found)
 
 
 def error_to_json(error: ErrorInfo) -> dict[str, Json]:

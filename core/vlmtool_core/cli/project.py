@@ -66,6 +66,7 @@ def _values(info: ProjectInfo) -> dict[str, Any]:
         "labels": list(info.labels),
         "labelled_items": counts.labelled,
         "annotations": counts.annotations,
+        "measurements": counts.measurements,
         "runs": counts.runs,
         "predictions": counts.predictions,
         "findings": counts.findings,

@@ -16,6 +16,7 @@ from pathlib import Path
 from vlmtool_core.errors import FormatError
 from vlmtool_core.formats.fields import annotation_from_json, located, read_text
 from vlmtool_core.formats.records import AnnotationRow
+from vlmtool_core.json_codec import measurement_to_json
 from vlmtool_core.records import Box, Json, Outcome, ResultRow
 
 ANNOTATION_COLUMNS = (
@@ -35,6 +36,7 @@ ANNOTATION_COLUMNS = (
     "updated_at",
     "width",
     "height",
+    "measurement",
 )
 RESULT_COLUMNS = (
     "item",
@@ -89,7 +91,9 @@ def _annotation_cells(row: AnnotationRow) -> list[object]:
     stamps = [stamp.isoformat() if stamp else "" for stamp in (row.created_at, row.updated_at)]
     author, group = guard(row.author), guard(row.group)
     head = [guard(row.item), row.frame, row.kind, guard(row.label), *corners, text]
-    return [*head, author, group, guard(row.sha256), *stamps, *(row.size or ("", ""))]
+    measured = _as_json(measurement_to_json(row.measurement)) if row.measurement else ""
+    size = row.size or ("", "")
+    return [*head, author, group, guard(row.sha256), *stamps, *size, measured]
 
 
 def read_annotations(path: Path) -> Iterator[AnnotationRow]:
@@ -119,7 +123,16 @@ def _entry(cells: Mapping[str, str]) -> dict[str, Json]:
         entry[name] = cells.get(name) or None
     if cells.get("width") or cells.get("height"):
         entry["size"] = [_whole(cells, "width"), _whole(cells, "height")]
+    if cells.get("measurement"):
+        entry["measurement"] = _object(cells["measurement"])
     return entry
+
+
+def _object(cell: str) -> Json:
+    try:
+        return json.loads(cell)
+    except ValueError as error:
+        raise FormatError(f"not valid JSON: {error}", field="measurement") from error
 
 
 def _whole(cells: Mapping[str, str], name: str) -> int | None:

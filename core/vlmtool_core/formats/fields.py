@@ -9,7 +9,15 @@ from pathlib import Path
 
 from vlmtool_core.errors import FormatError, MediaNotFoundError
 from vlmtool_core.formats.records import KINDS, AnnotationKind, AnnotationRow
-from vlmtool_core.json_codec import box_from_json, integer, optional, required, text
+from vlmtool_core.json_codec import (
+    box_from_json,
+    integer,
+    measurement_from_json,
+    measurement_to_json,
+    optional,
+    required,
+    text,
+)
 from vlmtool_core.records import Box, Json
 
 ANNOTATION_FIELDS = (
@@ -21,6 +29,7 @@ ANNOTATION_FIELDS = (
     "label",
     "bbox",
     "text",
+    "measurement",
     "author",
     "created_at",
     "updated_at",
@@ -95,6 +104,7 @@ def annotation_to_json(row: AnnotationRow) -> dict[str, Json]:
         "label": row.label,
         "bbox": list(row.box.xyxy) if row.box else None,
         "text": row.text,
+        "measurement": measurement_to_json(row.measurement) if row.measurement else None,
         "author": row.author,
         "created_at": row.created_at.isoformat() if row.created_at else None,
         "updated_at": row.updated_at.isoformat() if row.updated_at else None,
@@ -123,6 +133,7 @@ def annotation_from_json(entry: Mapping[str, Json], where: str = "") -> Annotati
         label=label,
         box=_box(entry, label),
         text=optional(entry.get("text"), "text", text),
+        measurement=optional(entry.get("measurement"), "measurement", measurement_from_json),
         author=text(entry.get("author", ""), "author"),
         sha256=text(entry.get("sha256", ""), "sha256"),
         group=text(entry.get("group", ""), "group"),
@@ -157,5 +168,7 @@ def check_annotation(row: AnnotationRow) -> None:
         raise FormatError(f"does not fit the kind {row.kind!r}", field="bbox")
     if (row.kind == "text") != (row.text is not None):
         raise FormatError(f"does not fit the kind {row.kind!r}", field="text")
+    if (row.kind == "measurement") != (row.measurement is not None):
+        raise FormatError(f"does not fit the kind {row.kind!r}", field="measurement")
     if row.text == "":
         raise FormatError("is empty", field="text")

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from vlmtool_core.records import Box
+from vlmtool_core.records import Box, Measurement
 
-AnnotationKind = Literal["label", "box", "text"]
-KINDS: tuple[AnnotationKind, ...] = ("label", "box", "text")
+AnnotationKind = Literal["label", "box", "text", "measurement"]
+KINDS: tuple[AnnotationKind, ...] = ("label", "box", "text", "measurement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,4 +33,5 @@ class AnnotationRow:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     size: tuple[int, int] | None = None
+    measurement: Measurement | None = None
     where: str = field(default="", compare=False)

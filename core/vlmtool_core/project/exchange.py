@@ -49,6 +49,7 @@ def annotation_rows(project: Project) -> Iterator[AnnotationRow]:
             created_at=annotation.created_at,
             updated_at=annotation.updated_at,
             size=_size(item),
+            measurement=annotation.measurement,
         )
 
 
@@ -178,5 +179,12 @@ def _check_exclusive(path: Path, rows: Sequence[AnnotationRow]) -> None:
 
 def _new(row: AnnotationRow, item_id: int) -> NewAnnotation:
     return NewAnnotation(
-        item_id, row.frame, row.kind, row.label, row.box, row.text, author=row.author
+        item_id,
+        row.frame,
+        row.kind,
+        row.label,
+        row.box,
+        row.text,
+        author=row.author,
+        measurement=row.measurement,
     )

@@ -8,15 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
 from vlmtool_core.project.places import create_in, is_project, open_in
 from vlmtool_core.project.records import AddReport, ProjectInfo
-from vlmtool_core.records import Box, Finding, FindingStatus, ItemRef, LabelSet, Task
+from vlmtool_core.records import (
+    Box,
+    Finding,
+    FindingStatus,
+    ItemRef,
+    LabelSet,
+    Measurement,
+    Task,
+)
 from vlmtool_core.store.database import BUSY_TIMEOUT_S
 from vlmtool_core.store.findings import Correction
 from vlmtool_core.store.records import (
+    AnnotationChanges,
     AnnotationRecord,
     HistoryEntry,
     ItemQuery,
@@ -214,15 +223,14 @@ class Project:
         new = NewAnnotation(item_id, frame, "text", label, text=text)
         return self.store.annotations.add([new])[0]
 
-    def update_annotation(
-        self,
-        annotation_id: int,
-        *,
-        label: str | None = None,
-        box: Box | None = None,
-        text: str | None = None,
-    ) -> None:
-        self.store.annotations.update(annotation_id, label=label, box=box, text=text)
+    def add_measurement(self, item_id: int, frame: int, measurement: Measurement) -> int:
+        """Keep a measurement beside the annotations; neither training nor labels count it."""
+        new = NewAnnotation(item_id, frame, "measurement", measurement=measurement)
+        return self.store.annotations.add([new], description=f"measure: {measurement.kind}")[0]
+
+    def update_annotation(self, annotation_id: int, **changes: Unpack[AnnotationChanges]) -> None:
+        """`label`, `box`, `text` or `measurement`: what is given is changed."""
+        self.store.annotations.update(annotation_id, **changes)
 
     def delete_annotations(self, ids: Sequence[int]) -> int:
         return self.store.annotations.delete(ids)
@@ -282,13 +290,9 @@ class Project:
         return self.store.findings.add(workflow_key, version, findings)
 
     def findings(
-        self,
-        *,
-        status: FindingStatus | None = None,
-        workflow: str | None = None,
-        offset: int = 0,
+        self, *, status: FindingStatus | None = None, workflow: str | None = None, offset: int = 0,
         limit: int | None = None,
-    ) -> list[Finding]:
+    ) -> list[Finding]:  # fmt: skip
         return self.store.findings.find(
             status=status, workflow=workflow, offset=offset, limit=limit
         )
@@ -297,12 +301,7 @@ class Project:
         return self.store.findings.count(status=status)
 
     def decide_findings(
-        self,
-        ids: Sequence[int],
-        status: FindingStatus,
-        *,
-        label: str | None = None,
-        note: str = "",
+        self, ids: Sequence[int], status: FindingStatus, *, label: str | None = None, note: str = ""
     ) -> int:
         return self.store.findings.decide(ids, status, label=label, note=note)
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Connection, Row, Select, select
 
 from vlmtool_core.errors import RecordNotFoundError, UsageError
+from vlmtool_core.json_codec import measurement_from_json, measurement_to_json
 from vlmtool_core.records import Box
 from vlmtool_core.store.database import Database
 from vlmtool_core.store.items import chunks
 from vlmtool_core.store.labels import ensure_labels, is_exclusive
-from vlmtool_core.store.records import AnnotationRecord, LabelChoice, NewAnnotation
+from vlmtool_core.store.records import (
+    AnnotationChanges,
+    AnnotationRecord,
+    LabelChoice,
+    NewAnnotation,
+)
 from vlmtool_core.store.steps import ANNOTATION, Step
 from vlmtool_core.store.tables import Annotation, Item, Label
 
@@ -87,35 +93,19 @@ class AnnotationStore:
             step.finish(description)
         return changed + len(fresh)
 
-    def update(
-        self,
-        annotation_id: int,
-        *,
-        label: str | None = None,
-        box: Box | None = None,
-        text: str | None = None,
-    ) -> None:
+    def update(self, annotation_id: int, **changes: Unpack[AnnotationChanges]) -> None:
         """Change what is given of one annotation; one step.
 
         Raises
         ------
         RecordNotFoundError : it is not there
-        UsageError : a box for an annotation that is none, or a box that is not finite
+        UsageError : a box or a measurement for an annotation that is none, or a box that is not
+            finite
         """
         with self._database.writing() as connection:
             step = Step(connection, self._author)
             row = _rows(connection, [annotation_id])[0]
-            values: dict[str, Any] = {}
-            if box is not None:
-                if row.kind != "box":
-                    raise UsageError(f"annotation {annotation_id} is no box", field="box")
-                values |= _corners(box)
-            if label is not None:
-                values["label_id"] = _label_id(connection, label)
-            if text is not None:
-                if row.kind != "text" or not text:
-                    raise UsageError("a text annotation needs a text", field="text")
-                values["text"] = text
+            values = _changed(connection, row, changes)
             if any(getattr(row, name) != value for name, value in values.items()):
                 values |= {"author": self._author, "updated_at": step.now}
                 step.update(ANNOTATION, [row], values)
@@ -220,6 +210,28 @@ def _label_id(connection: Connection, name: str) -> int | None:
     return ensure_labels(connection, [name])[name] if name else None
 
 
+def _changed(connection: Connection, row: Row[Any], changes: AnnotationChanges) -> dict[str, Any]:
+    """The columns that the changes come to."""
+    box, label, text = changes.get("box"), changes.get("label"), changes.get("text")
+    measurement = changes.get("measurement")
+    values: dict[str, Any] = {}
+    if box is not None:
+        if row.kind != "box":
+            raise UsageError(f"annotation {row.id} is no box", field="box")
+        values |= _corners(box)
+    if label is not None:
+        values["label_id"] = _label_id(connection, label)
+    if text is not None:
+        if row.kind != "text" or not text:
+            raise UsageError("a text annotation needs a text", field="text")
+        values["text"] = text
+    if measurement is not None:
+        if row.kind != "measurement":
+            raise UsageError(f"annotation {row.id} is no measurement", field="measurement")
+        values["data"] = measurement_to_json(measurement)
+    return values
+
+
 def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[str, Any]:
     if annotation.frame < 0:
         raise UsageError(f"no frame {annotation.frame}", field="frame")
@@ -227,6 +239,9 @@ def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[st
         raise UsageError("a box annotation needs a box, and only that one", field="box")
     if (annotation.kind == "text") != bool(annotation.text):
         raise UsageError("a text annotation needs a text, and only that one", field="text")
+    measurement = annotation.measurement
+    if (annotation.kind == "measurement") != (measurement is not None):
+        raise UsageError("a measurement needs its shape, and only that one", field="measurement")
     corners = dict.fromkeys(("x1", "y1", "x2", "y2"))
     return {
         "item_id": annotation.item_id,
@@ -239,6 +254,7 @@ def _row(step: Step, annotation: NewAnnotation, label_id: int | None) -> dict[st
         "prediction_id": annotation.prediction_id,
         "created_at": step.now,
         "updated_at": step.now,
+        "data": None if measurement is None else measurement_to_json(measurement),
     }
 
 
@@ -294,7 +310,10 @@ def _content(annotation: NewAnnotation | AnnotationRecord) -> tuple[Any, ...]:
     box = annotation.box
     label = annotation.label or (box.label if box else "")
     corners = box.xyxy if box else None
-    return annotation.item_id, annotation.frame, annotation.kind, label, corners, annotation.text
+    measurement = annotation.measurement
+    shape = (measurement.kind, measurement.points) if measurement else None
+    place = annotation.item_id, annotation.frame, annotation.kind
+    return *place, label, corners, annotation.text, shape
 
 
 def _rows(connection: Connection, annotation_ids: Sequence[int]) -> list[Row[Any]]:
@@ -336,6 +355,7 @@ def _record(row: Row[Any]) -> AnnotationRecord:
         prediction_id=row.prediction_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        measurement=None if row.data is None else measurement_from_json(row.data),
     )
 
 

@@ -55,7 +55,7 @@ def filtered(statement: Select[Any], query: ItemQuery) -> Select[Any]:
 
 
 def _with_status(statement: Select[Any], query: ItemQuery) -> Select[Any]:
-    labelled = select(Annotation.item_id)
+    labelled = select(Annotation.item_id).where(Annotation.kind.in_(("label", "box", "text")))
     if query.status == "unreadable":
         return statement.where(Item.kind.is_(None))
     if query.status == "labelled":

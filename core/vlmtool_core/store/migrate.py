@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # What this program writes. Known without loading Alembic, which would slow every opening down.
-NEWEST = "0001"
+NEWEST = "0002"
 
 
 def _config(connection: Connection | None = None) -> Config:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from vlmtool_core.records import (
     Box,
     ErrorInfo,
     FindingStatus,
     Json,
+    Measurement,
     MediaKind,
     ModelIdentity,
     Outcome,
@@ -22,7 +23,7 @@ from vlmtool_core.records import (
 
 ItemOrder = Literal["name", "added", "score"]
 ItemStatus = Literal["labelled", "unlabelled", "unreadable", "predicted"]
-AnnotationKind = Literal["label", "box", "text"]
+AnnotationKind = Literal["label", "box", "text", "measurement"]
 SplitPart = Literal["train", "holdout"]
 
 
@@ -122,11 +123,12 @@ class AnnotationRecord:
     prediction_id: int | None
     created_at: datetime
     updated_at: datetime
+    measurement: Measurement | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewAnnotation:
-    """An annotation to be: a label, a box (its label inside) or a text.
+    """An annotation to be: a label, a box (its label inside), a text or a measurement.
 
     author : who decided it, "" for who adds it
     """
@@ -139,6 +141,16 @@ class NewAnnotation:
     text: str | None = None
     prediction_id: int | None = None
     author: str = ""
+    measurement: Measurement | None = None
+
+
+class AnnotationChanges(TypedDict, total=False):
+    """What of an annotation is changed; None is as if it were not given."""
+
+    label: str | None
+    box: Box | None
+    text: str | None
+    measurement: Measurement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +324,14 @@ class AuditCheck:
 
 @dataclass(frozen=True, slots=True)
 class StoreCounts:
-    """How much of everything a project holds."""
+    """How much of everything a project holds; measurements are no `annotations` here."""
 
     items: int
     unreadable: int
     labelled: int
     groups: int
     annotations: int
+    measurements: int
     predictions: int
     runs: int
     findings: int

@@ -63,15 +63,17 @@ class Store:
 
     def counts(self) -> StoreCounts:
         """How much of everything there is."""
-        item, finding = tables.Item, tables.Finding
+        item, finding, annotation = tables.Item, tables.Finding, tables.Annotation
+        measured = annotation.kind == "measurement"
         decided = select(tables.Review.entity_id).where(tables.Review.entity == "finding")
         used = select(item.group_id).where(item.group_id.is_not(None)).distinct()
         statements: dict[str, Select[Any]] = {
             "items": select(func.count(item.id)),
             "unreadable": select(func.count(item.id)).where(item.kind.is_(None)),
-            "labelled": select(func.count(tables.Annotation.item_id.distinct())),
+            "labelled": select(func.count(annotation.item_id.distinct())).where(~measured),
             "groups": select(func.count()).select_from(used.subquery()),
-            "annotations": select(func.count(tables.Annotation.id)),
+            "annotations": select(func.count(annotation.id)).where(~measured),
+            "measurements": select(func.count(annotation.id)).where(measured),
             "predictions": select(func.count(tables.Prediction.id)),
             "runs": select(func.count(tables.Run.id)),
             "findings": select(func.count(finding.id)),

@@ -1,4 +1,4 @@
-"""The tables of a project, revision 1, in SQLite and PostgreSQL. Private to the store."""
+"""The tables of a project, revision 2, in SQLite and PostgreSQL. Private to the store."""
 
 from __future__ import annotations
 
@@ -202,13 +202,17 @@ class Finding(Base):
 
 
 class Annotation(Base):
-    """What holds now; how it came about is in `annotation_event` and `annotation_change`."""
+    """What holds now; how it came about is in `annotation_event` and `annotation_change`.
+
+    data : of a measurement, its shape and result
+    """
 
     __tablename__ = "annotation"
     __table_args__ = (
         Index(None, "item_id", "frame"),
         Index(None, "label_id", "item_id"),
-        CheckConstraint("kind IN ('label', 'box', 'text')", name="kind"),
+        Index(None, "kind", "item_id"),
+        CheckConstraint("kind IN ('label', 'box', 'text', 'measurement')", name="kind"),
         {"sqlite_autoincrement": True},
     )
 
@@ -228,6 +232,7 @@ class Annotation(Base):
     )
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    data: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class AnnotationEvent(Base):

@@ -14,7 +14,13 @@ from alembic.migration import MigrationContext
 
 from vlmtool_core.errors import CorruptProjectError, NewerProjectError, ProjectExistsError
 from vlmtool_core.project import Project
-from vlmtool_core.records import FindingStatus, Task
+from vlmtool_core.records import (
+    FindingStatus,
+    Measured,
+    Measurement,
+    MeasurementKind,
+    Task,
+)
 from vlmtool_core.store import migrate
 from vlmtool_core.store.repository import Store, create_store, open_store
 from vlmtool_core.store.tables import Base
@@ -106,32 +112,57 @@ def test_a_stored_first_revision_opens_with_all_its_rows(tmp_path: Path) -> None
         assert project.annotations() == []
 
 
+SHAPE = Measurement(MeasurementKind.DISTANCE, ((1.0, 2.0), (4.0, 6.0)), Measured("px", length=5))
+
+
+def test_an_upgraded_first_revision_takes_measurements_and_gives_no_number_twice(
+    tmp_path: Path,
+) -> None:
+    root = stored_project(tmp_path / "p")
+    connection = sqlite3.connect(root / "project.sqlite")
+    # The annotation with the highest number was deleted before the upgrade.
+    (highest,) = connection.execute("SELECT max(id) FROM annotation").fetchone()
+    connection.execute("DELETE FROM annotation WHERE id = ?", (highest,))
+    connection.commit()
+    connection.close()
+    with Project.open(root) as project:
+        assert project.info().revision == migrate.NEWEST
+        item = project.items()[0].id
+        assert project.add_measurement(item, 0, SHAPE) == highest + 1
+        (kept,) = [a for a in project.annotations(item) if a.kind == "measurement"]
+        assert kept.measurement == SHAPE
+        assert project.undo() == "measure: distance"
+        assert not [a for a in project.annotations(item) if a.kind == "measurement"]
+    with sqlite3.connect(root / "project.sqlite") as check, pytest.raises(sqlite3.IntegrityError):
+        check.execute("UPDATE annotation SET kind = 'other'")
+
+
 @pytest.fixture
-def with_second_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def with_next_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A program that knows one more revision, made of the given statement."""
 
     def make(statement: str) -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(migrate.MIGRATIONS, folder)
-        (folder / "versions" / "r0002_test.py").write_text(
+        (folder / "versions" / "r0003_test.py").write_text(
             "from alembic import op\n"
-            'revision = "0002"\ndown_revision = "0001"\n'
+            'revision = "0003"\ndown_revision = "0002"\n'
             "branch_labels = None\ndepends_on = None\n"
             "def upgrade():\n"
             '    op.execute("ALTER TABLE item ADD COLUMN note TEXT")\n'
             f"    op.execute({statement!r})\n"
         )
         monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-        monkeypatch.setattr(migrate, "NEWEST", "0002")
+        monkeypatch.setattr(migrate, "NEWEST", "0003")
 
     return make
 
 
-def test_an_older_file_is_backed_up_and_upgraded(tmp_path: Path, with_second_revision) -> None:
+def test_an_older_file_is_backed_up_and_upgraded(tmp_path: Path, with_next_revision) -> None:
     root = stored_project(tmp_path / "p")
-    with_second_revision("UPDATE item SET note = 'new'")
+    with_next_revision("UPDATE item SET note = 'new'")
     with Project.open(root) as project:
-        assert project.info().revision == "0002"
+        assert project.info().revision == "0003"
         assert project.count() == 4
         with project.store.database.reading() as connection:
             notes = connection.exec_driver_sql("SELECT DISTINCT note FROM item").scalars().all()
@@ -151,10 +182,10 @@ def test_an_older_file_is_backed_up_and_upgraded(tmp_path: Path, with_second_rev
     ],
 )
 def test_an_upgrade_that_fails_changes_nothing(
-    tmp_path: Path, with_second_revision, statement: str, error: type[Exception]
+    tmp_path: Path, with_next_revision, statement: str, error: type[Exception]
 ) -> None:
     root = stored_project(tmp_path / "p")
-    with_second_revision(statement)
+    with_next_revision(statement)
     with pytest.raises(error):
         Project.open(root)
     connection = sqlite3.connect(root / "project.sqlite")

@@ -29,7 +29,7 @@ from vlmtool_core.errors import (
     VlmtoolError,
 )
 from vlmtool_core.project import Project
-from vlmtool_core.records import MediaKind
+from vlmtool_core.records import Measured, Measurement, MeasurementKind, MediaKind
 from vlmtool_core.store import migrate
 from vlmtool_core.store.postgres import PostgresDatabase, server_url
 from vlmtool_core.store.records import NewItem
@@ -163,12 +163,12 @@ def test_an_older_database_is_brought_up_to_date_or_left_as_it_was(
 ) -> None:
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.MIGRATIONS, folder)
-    script = folder / "versions" / "r0002_test.py"
+    script = folder / "versions" / "r0003_test.py"
     monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-    monkeypatch.setattr(migrate, "NEWEST", "0002")
+    monkeypatch.setattr(migrate, "NEWEST", "0003")
     head = (
         "from alembic import op\n"
-        'revision = "0002"\ndown_revision = "0001"\nbranch_labels = None\ndepends_on = None\n'
+        'revision = "0003"\ndown_revision = "0002"\nbranch_labels = None\ndepends_on = None\n'
         "def upgrade():\n"
         '    op.execute("ALTER TABLE item ADD COLUMN note TEXT")\n'
     )
@@ -177,9 +177,28 @@ def test_an_older_database_is_brought_up_to_date_or_left_as_it_was(
         Project.open(root)
     script.write_text(head)
     with Project.open(root) as project:
-        assert project.info().revision == "0002"
+        assert project.info().revision == "0003"
         with project.store.database.reading() as connection:
             assert connection.exec_driver_sql("SELECT count(note) FROM item").scalar() == 0
+
+
+def test_the_first_revision_on_a_server_learns_to_keep_measurements(
+    root: Path, server: Any
+) -> None:
+    older = str(server.url(server.new_database()))
+    database = PostgresDatabase(older, root)
+    migrate.create_on_server(database, "0001")
+    database.close()
+    (root / "project.toml").write_text(f'[database]\nurl = "{older}"\n')
+    shape = Measurement(MeasurementKind.ELLIPSE, ((1.0, 2.0), (4.5, 6.0)), Measured(mean=2.5))
+    with Project.open(root) as project:
+        assert project.info().revision == migrate.NEWEST
+        project.store.items.add_many([NewItem("a", Path("/a"), MediaKind.IMAGE, "0" * 64)])
+        project.add_measurement(1, 0, shape)
+        assert [a.measurement for a in project.annotations(1)] == [shape]
+        project.undo()
+        project.redo()
+        assert [a.measurement for a in project.annotations(1)] == [shape]
 
 
 def test_names_sort_by_bytes_whatever_the_server_speaks(root: Path) -> None:
