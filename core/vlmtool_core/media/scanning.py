@@ -139,7 +139,9 @@ def _scan_dicom(
     if not files:
         return []
     from vlmtool_core.media.dicom.header import is_dicomdir, read_header, require_pixels
-    from vlmtool_core.media.dicom.series import Slice, skimmed_slice, slice_of, stacks
+    from vlmtool_core.media.dicom.series import order
+    from vlmtool_core.media.dicom.slices import Slice, skimmed_slice, slice_of
+    from vlmtool_core.media.dicom.splitting import split
 
     items: list[tuple[Path, Discovered]] = []
     slices: list[Slice] = []
@@ -158,17 +160,17 @@ def _scan_dicom(
         except MediaError as error:
             info = ErrorInfo.from_exception(error)
             items.append((file, Discovered(file, _name(file, base), None, error=info)))
-    found = stacks(slices)
-    several = sum(len(stack) > 1 for stack in found) > 1
-    number = 0
+    found = split(slices)
+    several = len({stack.series for stack in found if stack.series}) > 1
     for stack in found:
-        first = min((item.path for item in stack), key=lambda path: natural_key(str(path)))
-        if len(stack) == 1:
+        first = min((item.path for item in stack.slices), key=lambda path: natural_key(str(path)))
+        if len(stack.slices) == 1:
             items.append((first, _probe(first, base)))
             continue
-        number += 1
-        name = _name(folder, base) + (f"#{number}" if several else "")
-        series = tuple(item.path for item in stack)
+        name = _name(folder, base)
+        if several or stack.label:
+            name += f"#{stack.series}" + (f" ({stack.label})" if stack.label else "")
+        series = tuple(item.path for item in order(stack.slices))
         items.append((first, Discovered(folder, name, MediaKind.DICOM, series)))
     return items
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file, get_testdata_files
+from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
 from vlmtool_core.errors import MediaError
 from vlmtool_core.media.dicom.header import read_header
-from vlmtool_core.media.dicom.series import Slice, skimmed_slice, slice_of
+from vlmtool_core.media.dicom.slices import Slice, skimmed_slice, slice_of
 
 
 def fully(path: Path) -> Slice:
@@ -23,13 +23,12 @@ def fully(path: Path) -> Slice:
 
 def test_it_agrees_with_the_full_reader_on_every_example():
     quick = 0
-    for name in get_testdata_files("*.dcm"):
-        path = Path(name)
+    for path in sorted((Path(pydicom.__file__).parent / "data").rglob("*.dcm")):
         found = skimmed_slice(path)
         if found is not None:
             assert found == fully(path), path.name
             quick += 1
-    assert quick > 60
+    assert quick > 50
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def test_both_little_endian_codings_are_read(tmp_path, ct):
         found = skimmed_slice(path)
         assert found == fully(path)
         assert found.size == (128, 128)
-        assert found.position is not None
+        assert found.corner
 
 
 @pytest.mark.parametrize("name", ["ExplVR_BigEnd.dcm", "image_dfl.dcm"])

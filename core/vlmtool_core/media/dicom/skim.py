@@ -24,21 +24,53 @@ _LONG_VRS = frozenset(
     [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
 )
 _MOST_DEPTH = 32
-# Keyword -> tag and whether it is a number of two bytes rather than text.
-WANTED: Mapping[str, tuple[int, bool]] = {
-    "SOPClassUID": (0x00080016, False),
-    "Modality": (0x00080060, False),
-    "SeriesInstanceUID": (0x0020000E, False),
-    "AcquisitionNumber": (0x00200012, False),
-    "InstanceNumber": (0x00200013, False),
-    "ImagePositionPatient": (0x00200032, False),
-    "ImageOrientationPatient": (0x00200037, False),
-    "TemporalPositionIdentifier": (0x00200100, False),
-    "NumberOfFrames": (0x00280008, False),
-    "Rows": (0x00280010, True),
-    "Columns": (0x00280011, True),
+# Keyword -> tag, and how a binary value is coded: a `struct` letter, "" for text.
+WANTED: Mapping[str, tuple[int, str]] = {
+    "ImageType": (0x00080008, ""),
+    "SOPClassUID": (0x00080016, ""),
+    "SOPInstanceUID": (0x00080018, ""),
+    "AcquisitionTime": (0x00080032, ""),
+    "Modality": (0x00080060, ""),
+    "ScanningSequence": (0x00180020, ""),
+    "SequenceVariant": (0x00180021, ""),
+    "ScanOptions": (0x00180022, ""),
+    "SliceThickness": (0x00180050, ""),
+    "RepetitionTime": (0x00180080, ""),
+    "EchoTime": (0x00180081, ""),
+    "InversionTime": (0x00180082, ""),
+    "TriggerTime": (0x00181060, ""),
+    "GantryDetectorTilt": (0x00181120, ""),
+    "ConvolutionKernel": (0x00181210, ""),
+    "FlipAngle": (0x00181314, ""),
+    "DiffusionBValue": (0x00189087, "d"),
+    "DiffusionGradientOrientation": (0x00189089, "d"),
+    "StudyInstanceUID": (0x0020000D, ""),
+    "SeriesInstanceUID": (0x0020000E, ""),
+    "AcquisitionNumber": (0x00200012, ""),
+    "InstanceNumber": (0x00200013, ""),
+    "ImagePositionPatient": (0x00200032, ""),
+    "ImageOrientationPatient": (0x00200037, ""),
+    "FrameOfReferenceUID": (0x00200052, ""),
+    "TemporalPositionIdentifier": (0x00200100, ""),
+    "NominalPercentageOfCardiacPhase": (0x00209241, "f"),
+    "NumberOfFrames": (0x00280008, ""),
+    "Rows": (0x00280010, "H"),
+    "Columns": (0x00280011, "H"),
+    "PixelSpacing": (0x00280030, ""),
+    "FrameReferenceTime": (0x00541300, ""),
 }
+# Of what names itself in any script, only the first bytes matter: whether there is anything.
+PRESENT: Mapping[str, int] = {"ContrastBolusAgent": 0x00180010}
+# (tag of the creator, tag, creator) of the elements in which vendors keep the b-value.
+PRIVATE_ELEMENTS = (
+    (0x00190010, 0x0019100C, "SIEMENS MR HEADER"),
+    (0x00430010, 0x00431039, "GEMS_PARM_01"),
+    (0x20010010, 0x20011003, "Philips Imaging DD 001"),
+)
 _TAGS = {tag: keyword for keyword, (tag, _) in WANTED.items()}
+_PRESENT_TAGS = {tag: keyword for keyword, tag in PRESENT.items()}
+_PRIVATE_TAGS = frozenset(tag for place in PRIVATE_ELEMENTS for tag in place[:2])
+_MOST_PRIVATE_BYTES = 256
 
 
 class _UnusualError(Exception):
@@ -47,18 +79,24 @@ class _UnusualError(Exception):
 
 @dataclass(frozen=True)
 class SkimmedHeader:
-    """A data set's wanted elements; `get` is all that who reads values needs of a data set."""
+    """A data set's wanted elements; `get` is all that who reads values needs of a data set.
+
+    private : the values of private elements as they are coded, by their tag
+    """
 
     values: Mapping[str, bytes]
+    private: Mapping[int, bytes]
 
     def get(self, keyword: str, default: Any = None) -> Any:
-        """Text, a list of texts, or a number, as pydicom's data set would give it."""
+        """Text, a number, or a list of them, as pydicom's data set would give it."""
         raw = self.values.get(keyword)
         if raw is None:
             return default
-        if WANTED[keyword][1]:
-            return struct.unpack("<H", raw)[0]
-        parts = [part.strip(" \0") for part in raw.decode("ascii").split("\\")]
+        code = WANTED[keyword][1] if keyword in WANTED else ""
+        if code:
+            numbers = struct.unpack(f"<{len(raw) // struct.calcsize(code)}{code}", raw)
+            return list(numbers) if len(numbers) != 1 else numbers[0]
+        parts = [part.strip(" \0") for part in raw.decode("ascii", "replace").split("\\")]
         return parts if len(parts) > 1 else parts[0]
 
 
@@ -89,8 +127,13 @@ def _skimmed(data: mmap.mmap) -> SkimmedHeader:
         raise _UnusualError
     explicit = syntax != IMPLICIT_LE
     found: dict[str, bytes] = {}
+    private: dict[int, bytes] = {}
+    last = 0
     while True:
         tag, length, value = _element(data, place, explicit)
+        if tag <= last:  # never so in a data set, always so in a run of zeros
+            raise _UnusualError
+        last = tag
         if _FIRST_PIXEL_TAG <= tag <= _LAST_PIXEL_TAG:
             break
         if tag > _LAST_PIXEL_TAG:
@@ -98,10 +141,26 @@ def _skimmed(data: mmap.mmap) -> SkimmedHeader:
         place = _end(data, tag, length, value, explicit)
         keyword = _TAGS.get(tag)
         if keyword is not None:
-            found[keyword] = raw = data[value:place]
-            if len(raw) != 2 if WANTED[keyword][1] else not raw.isascii():
-                raise _UnusualError
-    return SkimmedHeader(found)
+            found[keyword] = _checked(keyword, data[value:place])
+        elif tag in _PRESENT_TAGS:
+            found[_PRESENT_TAGS[tag]] = data[value:place]
+        elif tag in _PRIVATE_TAGS and place - value <= _MOST_PRIVATE_BYTES:
+            private[tag] = data[value:place]
+    return SkimmedHeader(found, private)
+
+
+def _checked(keyword: str, raw: bytes) -> bytes:
+    """The value if it is coded as the standard says, which the full reader would take as well."""
+    code = WANTED[keyword][1]
+    if not code:
+        plain = raw.isascii()
+    elif code == "H":
+        plain = len(raw) == 2
+    else:
+        plain = len(raw) % struct.calcsize(code) == 0
+    if not plain:
+        raise _UnusualError
+    return raw
 
 
 def _file_meta(data: mmap.mmap) -> tuple[str, int]:

@@ -22,7 +22,8 @@ from vlmtool_core.media.dicom.geometry import plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
 from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom.pixels import PixelReader
-from vlmtool_core.media.dicom.series import Slice, geometry_of, read_slice, slice_of
+from vlmtool_core.media.dicom.series import geometry_of
+from vlmtool_core.media.dicom.slices import Slice, read_slice, slice_of
 from vlmtool_core.media.dicom.spacing import pixel_spacing
 from vlmtool_core.media.dicom.suv import suv_factor
 from vlmtool_core.media.dicom.transform import (
@@ -63,6 +64,7 @@ class DicomSource(SourceBase):
     def _describe(self, path: Path, header: Header, reader: PixelReader) -> MediaInfo:
         dataset = header.dataset
         facts = facts_of(header)
+        facts["decoder"] = reader.decoder
         geometry: tuple[str, ...] = ()
         if planes := len(overlay_groups(dataset)):
             facts["overlay_planes"] = planes
@@ -76,7 +78,7 @@ class DicomSource(SourceBase):
             if spacing is not None:
                 facts["slice_spacing_mm"] = spacing
         elif count > 1:
-            self._times, rate = cine_times(dataset, count)
+            self._times, rate = cine_times(dataset, count, reader.times_s)
         transform = transform_of(dataset, 0)
         badges = badges_of(dataset, transform.unit)
         return MediaInfo(
@@ -87,7 +89,7 @@ class DicomSource(SourceBase):
             count,
             duration_s=self._times[-1] if self._times else None,
             rate=rate,
-            warnings=(*(badge.note for badge in badges), *geometry),
+            warnings=(*(badge.note for badge in badges), *geometry, *reader.notes),
             facts=facts,
             identifying=identifying_of(dataset),
             windows=() if is_colour(dataset) else transform.windows,
