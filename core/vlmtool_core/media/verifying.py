@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vlmtool_core.errors import MediaError, UnsupportedMediaError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media.base import Discovered, MediaSource
 from vlmtool_core.media.opening import open_media
+from vlmtool_core.media.video.damage import Damage, DamageKind
 from vlmtool_core.records import ErrorInfo, Json, MediaKind
-
-# Rows that are enough to have a video decoded; the decoder itself always decodes all of them.
-_LUMA_ROWS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,8 @@ class Verification:
         them that the decoder marked as broken
     warnings : what a user must know of it although it decodes (lossy, uneven spacing, ...)
     problems : why frames are missing, at most one per frame
+    errors : data in between that broke the decoder of a video
+    damage : places in time of a video that are not as recorded
     """
 
     name: str
@@ -32,6 +33,8 @@ class Verification:
     corrupt: int = 0
     warnings: tuple[str, ...] = ()
     problems: tuple[ErrorInfo, ...] = ()
+    errors: int = 0
+    damage: tuple[Damage, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -42,7 +45,9 @@ class Verification:
 
     @property
     def _damaged(self) -> bool:
-        return bool(self.problems or self.corrupt or self.delivered < self.expected)
+        broken = self.problems or self.corrupt or self.errors
+        cut = any(place.kind is not DamageKind.GAP for place in self.damage)
+        return bool(broken or cut or self.delivered < self.expected)
 
     def to_json(self) -> Mapping[str, Json]:
         from vlmtool_core.json_codec import error_to_json
@@ -54,6 +59,8 @@ class Verification:
             "frames_expected": self.expected,
             "frames_delivered": self.delivered,
             "frames_corrupt": self.corrupt,
+            "decode_errors": self.errors,
+            "damage": [place.to_json() for place in self.damage],
             "warnings": list(self.warnings),
             "problems": [error_to_json(problem) for problem in self.problems],
         }
@@ -93,16 +100,21 @@ def _of_frames(item: Discovered, source: MediaSource, cancel: CancelToken) -> Ve
 
 
 def _of_video(item: Discovered, source: MediaSource, cancel: CancelToken) -> Verification:
-    from vlmtool_core.media.video.source import VideoSource
-
-    if not isinstance(source, VideoSource):  # a plugin's reader
+    check = getattr(source, "check", None)
+    if check is None:  # a plugin's reader
         return _of_frames(item, source, cancel)
-    for _ in source.luma(_LUMA_ROWS):
+    for _ in check():
         cancel.check()
-    report, info = source.report, source.info
-    assert report is not None
+    video: Any = source
+    report, info = video.report, source.info
     stated = int(info.facts.get("frames_stated") or 0)
-    expected = max(report.expected, stated)
     return Verification(
-        item.name, item.kind, expected, report.delivered, report.corrupt, info.warnings
+        item.name,
+        item.kind,
+        max(report.expected, stated),
+        report.delivered,
+        report.corrupt,
+        info.warnings,
+        errors=report.errors,
+        damage=video.damage(),
     )

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmtool_core.media.video.index import FrameIndex, open_stream, packets, reading
+from vlmtool_core.media.safe import life
+from vlmtool_core.media.video.container import open_stream, packets, reading
+from vlmtool_core.media.video.index import FrameIndex
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 # Below this distance it is cheaper to decode on than to seek back to a key frame.
 DECODE_ON_FRAMES = 48
+# After so many key frames that nobody knows, counting starts from the beginning instead.
+_STRANGE_KEYS = 3
 
 
 @dataclass
 class DecodeReport:
-    """What a pass over a video met. expected : frames that its packets promise."""
+    """What a pass over a video met.
+
+    expected : frames that its packets promise
+    corrupt : indices of frames that the decoder marked as broken, at most one per frame
+    seen : indices of the frames delivered
+    error_times : seconds of file time of packets that broke the decoder, None where unknown
+    """
 
     expected: int = 0
     delivered: int = 0
-    corrupt: int = 0
-    errors: int = 0
+    corrupt: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    error_times: list[float | None] = field(default_factory=list)
 
-    @property
-    def damaged(self) -> bool:
-        return bool(self.corrupt or self.errors or self.delivered < self.expected)
+    def take(self, place: int, *, broken: bool) -> None:
+        self.delivered += 1
+        self.seen.append(place)
+        if broken:
+            self.corrupt.append(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A decoded frame at its index, with the frames beside it where those were delivered."""
+
+    index: int
+    picture: VideoFrame
+    before: VideoFrame | None = None
+    after: VideoFrame | None = None
 
 
 def decoded(
@@ -41,15 +64,20 @@ def decoded(
     import av.error
 
     for packet in packets(container, stream):
+        life.sign()
         try:
             pictures: list[Any] = list(packet.decode())
         except av.error.FFmpegError:
-            report.errors += 1
+            report.error_times.append(_seconds(packet))
             continue
-        for picture in pictures:
-            report.delivered += 1
-            report.corrupt += bool(picture.is_corrupt)
-            yield picture
+        yield from pictures
+
+
+def _seconds(packet: Packet[VideoStream]) -> float | None:
+    time = packet.dts if packet.pts is None else packet.pts
+    if time is None or packet.time_base is None:
+        return None
+    return float(time * packet.time_base)
 
 
 def play(
@@ -68,16 +96,18 @@ def play(
     """
     anchor = index.key_before(start) if start else 0
     for seek_point in index.ways_to(start):
-        late = False
-        first = True
+        missed = seek_point is not None
+        last = start - 1
         for place, picture in _play_from(path, index, report, seek_point, keyframes_only):
-            late = first and seek_point is not None and place > anchor
-            first = False
-            if late:  # the demuxer landed behind the key frame: try from further ahead
+            # The demuxer landed behind the key frame: try from further ahead.
+            if missed and place > anchor:
                 break
-            if place >= start:
+            missed = False
+            if place > last:
+                last = place
+                report.take(place, broken=picture.is_corrupt)
                 yield place, picture
-        if not late and not (first and seek_point is not None):
+        if not missed:
             return
 
 
@@ -95,76 +125,134 @@ def _play_from(
         if seek_point is not None:
             with reading(path):
                 container.seek(seek_point, stream=stream, backward=True)
-        for ordinal, picture in enumerate(decoded(container, stream, report)):
-            place = _place(index, picture, ordinal)
-            if place is not None and (picture.key_frame or not keyframes_only):
+        pictures = decoded(container, stream, report)
+        placed = _placed(index, pictures) if index.exact else _counted(index, pictures, seek_point)
+        for place, picture in placed:
+            if picture.key_frame or not keyframes_only:
                 yield place, picture
     finally:
         container.close()
 
 
-def _place(index: FrameIndex, picture: VideoFrame, ordinal: int) -> int | None:
-    if not index.exact:
-        return ordinal if ordinal < len(index) else None
-    if picture.pts is None or picture.pts < index.pts[0]:
-        return None
-    return index.find(picture.pts)
+def _placed(index: FrameIndex, pictures: Iterator[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
+    for picture in pictures:
+        if picture.pts is not None and picture.pts >= index.pts[0]:
+            yield index.find(picture.pts), picture
+
+
+def _counted(
+    index: FrameIndex, pictures: Iterator[VideoFrame], seek_point: int | None
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames without usable times: counted from the start, or from a key frame that is known."""
+    place = 0 if seek_point is None else None
+    strange = 0
+    for picture in pictures:
+        if place is None and picture.key_frame and picture.dts is not None:
+            place = index.counted_from(picture.dts)
+            strange += place is None
+        if strange == _STRANGE_KEYS:
+            return
+        if place is None:
+            continue
+        if place >= len(index):
+            return
+        yield place, picture
+        place += 1
+
+
+def with_neighbours(frames: Iterator[tuple[int, VideoFrame]]) -> Iterator[Shown]:
+    """Each frame with those right before and after it; reads one frame ahead."""
+    before: tuple[int, VideoFrame] | None = None
+    current = next(frames, None)
+    while current is not None:
+        after = next(frames, None)
+        place = current[0]
+        yield Shown(
+            place,
+            current[1],
+            before[1] if before is not None and before[0] == place - 1 else None,
+            after[1] if after is not None and after[0] == place + 1 else None,
+        )
+        before, current = current, after
 
 
 class Cursor:
-    """A decoder that stands before some frame of a video and can go forwards."""
+    """A decoder that stands before some frame of a video and can go forwards.
 
-    def __init__(self, path: Path, index: FrameIndex, target: int) -> None:
+    neighbours : deliver the frames beside each frame, too, for what is interlaced
+    """
+
+    def __init__(
+        self, path: Path, index: FrameIndex, target: int, *, neighbours: bool = False
+    ) -> None:
         self._index = index
-        self._frames = play(path, index, DecodeReport(), start=target)
-        self._pending: tuple[int, VideoFrame] | None = None
-        self.position = target - 1
+        start = max(0, target - 1) if neighbours else target
+        self._played = play(path, index, DecodeReport(), start=start)
+        self._frames: Iterator[Shown] = (
+            with_neighbours(self._played)
+            if neighbours
+            else (Shown(place, picture) for place, picture in self._played)
+        )
+        self._pending: Shown | None = None
+        self.position = start - 1
 
     def reaches(self, target: int) -> bool:
         """Whether `target` lies ahead, and no key frame to seek to lies far ahead of here."""
         if target <= self.position:
             return False
-        if not self._index.exact or target - self.position <= DECODE_ON_FRAMES:
+        if target - self.position <= DECODE_ON_FRAMES:
             return True
         return self._index.key_before(target) <= self.position + DECODE_ON_FRAMES
 
-    def advance(self, target: int) -> VideoFrame | None:
+    def advance(self, target: int) -> Shown | None:
         """Decode on to frame `target`; None when the decoder does not deliver it."""
         while True:
             found = self._pending or next(self._frames, None)
             self._pending = None
             if found is None:
                 return None
-            place, picture = found
-            if place > target:
+            if found.index > target:
                 self._pending = found
                 return None
-            self.position = place
-            if place == target:
-                return picture
+            self.position = found.index
+            if found.index == target:
+                return found
 
     def close(self) -> None:
-        self._frames.close()
+        self._played.close()
 
 
-def index_by_decoding(path: Path, time_base: Fraction, rate: float) -> FrameIndex:
+def index_by_decoding(path: Path, known: FrameIndex, rate: float) -> FrameIndex:
     """For files whose packets have no usable times: take them from the decoded frames.
 
-    Frames without any time are counted at the average `rate` (frames per second).
+    Frames without any time, or of a clock that jumps, are counted at the average `rate`
+    (frames per second).
     """
     container, stream = open_stream(path)
     shown: list[int | None] = []
     sent: list[int | None] = []
+    keys: list[tuple[int, int]] = []
     try:
         for picture in decoded(container, stream, DecodeReport()):
+            if picture.key_frame and picture.dts is not None:
+                keys.append((len(shown), picture.dts))
             shown.append(picture.pts)
             sent.append(picture.dts)
     finally:
         container.close()
-    step = max(1, round(1 / (rate * float(time_base))))
+    step = max(1, round(1 / (rate * float(known.time_base))))
     counted = list(range(0, len(shown) * step, step))
     times = _ascending(shown) or _ascending(sent) or counted
-    return FrameIndex(times, times[:1], times[:1], time_base, exact=False)
+    if not all(a[1] < b[1] for a, b in pairwise(keys)):
+        keys = []  # a decoding time that comes twice finds nothing
+    return FrameIndex(
+        times,
+        [times[place] for place, _ in keys],
+        [dts for _, dts in keys],
+        known.time_base,
+        exact=False,
+        clock_jumps=known.clock_jumps,
+    )
 
 
 def _ascending(times: list[int | None]) -> list[int] | None:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
+from statistics import median_low
 from typing import TYPE_CHECKING
 
-from vlmtool_core.errors import (
-    BudgetExceededError,
-    DamagedMediaError,
-    MediaError,
-    MediaNotFoundError,
-    UnsupportedMediaError,
-)
+from vlmtool_core.media.safe import life
+from vlmtool_core.media.video.container import open_stream, packets, reading
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
+
+# A frame that is followed so late is followed by a gap: longer than this, and than so many frames.
+GAP_S = 1.0
+GAP_FRAMES = 5
+PROBED_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class FrameIndex:
 
     pts : of each frame, keyframes : of the key frames among them, in units of `time_base` seconds
     seek_points : for each key frame, the time stamp to ask the demuxer for
-    exact : False when the packets have no usable pts, and frames are counted by decoding instead
+    exact : False when the packets have no usable pts, and frames are counted by decoding instead;
+        a key frame is then told by the decoding time in `seek_points`
+    clock_jumps : how often the file's clock steps back
     """
 
     pts: Sequence[int]
@@ -38,6 +40,7 @@ class FrameIndex:
     seek_points: Sequence[int]
     time_base: Fraction
     exact: bool = True
+    clock_jumps: int = 0
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -54,122 +57,112 @@ class FrameIndex:
         place = bisect_right(self.keyframes, self.pts[index]) - 1
         return self.find(self.keyframes[place]) if place >= 0 else 0
 
+    def key_indices(self) -> list[int]:
+        """Indices of the key frames, ascending."""
+        return [self.find(pts) for pts in self.keyframes]
+
     def ways_to(self, index: int) -> list[int | None]:
         """Time stamps to seek to for frame `index`, best first; None is the start of the file."""
-        if not self.exact or index <= 0:
+        if index <= 0:
             return [None]
         place = bisect_right(self.keyframes, self.pts[index]) - 1
         return [*(self.seek_points[i] for i in (place, place - 1) if i > 0), None]
 
+    def counted_from(self, dts: int) -> int | None:
+        """Index of the key frame with that decoding time, where frames are counted."""
+        place = bisect_left(self.seek_points, dts)
+        if place < len(self.seek_points) and self.seek_points[place] == dts:
+            return self.find(self.keyframes[place])
+        return None
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what FFmpeg raises into our errors, naming the file."""
-    import av.error
-
-    try:
-        yield
-    except MediaError:
-        raise
-    except (av.error.PermissionError, av.error.FileNotFoundError, PermissionError) as error:
-        raise MediaNotFoundError(str(error.strerror), path=path) from error
-    except (av.error.DecoderNotFoundError, av.error.DemuxerNotFoundError) as error:
-        raise UnsupportedMediaError(f"no decoder: {error.strerror}", path=path) from error
-    except MemoryError as error:
-        raise BudgetExceededError("not enough memory to decode it", path=path) from error
-    except (av.error.FFmpegError, OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DamagedMediaError(f"the video cannot be read: {reason}", path=path) from error
+    def gaps(self) -> list[int]:
+        """Indices of the frames that are followed much later than frames usually are."""
+        if len(self.pts) < 3:
+            return []
+        steps = [after - before for before, after in pairwise(self.pts)]
+        most = max(GAP_S / float(self.time_base), GAP_FRAMES * median_low(steps))
+        return [index for index, step in enumerate(steps) if step > most]
 
 
-def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open a container and choose its picture track.
+@dataclass
+class _Packets:
+    """What the packets of a picture track say."""
 
-    Raises
-    ------
-    DamagedMediaError : no container, or one without its index
-    UnsupportedMediaError : no picture track, or nothing decodes it
-    """
-    import av
+    pts: list[int] = field(default_factory=list)
+    keys: list[tuple[int, int]] = field(default_factory=list)
+    missing: bool = False
+    jumps: int = 0
+    _last_dts: int | None = None
 
-    with reading(path):
-        container = av.open(str(path), metadata_errors="replace")
-    streams = [s for s in container.streams.video if not _is_cover(s)]
-    stream = streams[0] if streams else None
-    if stream is None or stream.codec_context is None:
-        container.close()
-        what = (
-            "there is no picture track in it" if stream is None else "no decoder for its pictures"
-        )
-        raise UnsupportedMediaError(what, path=path)
-    stream.thread_type = "AUTO"
-    return container, stream
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    from av.stream import Disposition
-
-    return bool(stream.disposition & Disposition.attached_pic)
+    def take(self, packet: Packet[VideoStream]) -> None:
+        # Packets outside the edit list are decoded, not shown.
+        if packet.size == 0:
+            return
+        if packet.dts is not None:
+            if self._last_dts is not None and packet.dts < self._last_dts:
+                self.jumps += 1
+            self._last_dts = packet.dts
+        if packet.is_discard:
+            return
+        if packet.pts is None:
+            self.missing = True
+            return
+        self.pts.append(packet.pts)
+        if packet.is_keyframe:
+            # Transport streams are searched by decoding time, which may lie earlier.
+            dts = packet.pts if packet.dts is None else packet.dts
+            self.keys.append((packet.pts, min(packet.pts, dts)))
 
 
 def build_index(path: Path) -> FrameIndex:
-    """Read all packets of the picture track, without decoding them.
+    """Read all packets of the picture track, and decode its first frame only.
 
     Raises
     ------
     MediaError
     """
     container, stream = open_stream(path)
-    pts: list[int] = []
-    keys: list[tuple[int, int]] = []
-    missing = False
+    found = _Packets()
     try:
         time_base = stream.time_base or Fraction(1, 1)
         # AVI stores the order of decoding only: with B-frames that is not the order of showing.
-        missing = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        found.missing = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
         for packet in packets(container, stream):
-            if packet.is_discard or packet.size == 0:
-                continue
-            if packet.pts is None:
-                missing = True
-                continue
-            pts.append(packet.pts)
-            if packet.is_keyframe:
-                # Transport streams are searched by decoding time, which may lie earlier.
-                dts = packet.pts if packet.dts is None else packet.dts
-                keys.append((packet.pts, min(packet.pts, dts)))
+            life.sign()
+            found.take(packet)
     finally:
         container.close()
-    pts.sort()
-    keys.sort()
-    unique = len(set(pts)) == len(pts)
-    if keys:
-        # Pictures before the first key frame depend on ones that the file does not have.
-        pts = pts[max(0, bisect_right(pts, keys[0][0]) - 1) :]
-    exact = bool(pts) and unique and not missing
-    return FrameIndex(pts, [k for k, _ in keys], [s for _, s in keys], time_base, exact)
+    pts = sorted(found.pts)
+    keys = sorted(found.keys)
+    if found.missing or found.jumps or not pts or len(set(pts)) < len(pts):
+        return FrameIndex(pts, [], [], time_base, exact=False, clock_jumps=found.jumps)
+    shown = _first_shown(path)
+    if shown and _are_fields(pts, shown):
+        return FrameIndex(pts, [], [], time_base, exact=False)
+    if shown:
+        # Pictures before the first may depend on ones that the file does not have.
+        pts = pts[max(0, bisect_right(pts, shown[0]) - 1) :]
+    keys = [key for key in keys if key[0] >= pts[0]]
+    return FrameIndex(pts, [k for k, _ in keys], [s for _, s in keys], time_base)
 
 
-def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Packets of the picture track up to the end, or up to where the file breaks off."""
-    import av.error
+def _first_shown(path: Path) -> list[int]:
+    """The pts of the first frames that decoding from the start delivers."""
+    from vlmtool_core.media.video.decode import DecodeReport, decoded
 
-    iterator = container.demux(stream)
-    while True:
-        try:
-            packet = next(iterator)
-        except StopIteration:
-            return
-        except av.error.FFmpegError:
-            # A torn tail: what came before it is good, and the count tells what is missing.
-            return
-        yield packet
+    container, stream = open_stream(path)
+    report = DecodeReport()
+    try:
+        with reading(path):
+            first = list(islice(decoded(container, stream, report), PROBED_FRAMES))
+    finally:
+        container.close()
+    if any(picture.is_corrupt for picture in first) or report.error_times:
+        first = first[:1]
+    return [picture.pts for picture in first if picture.pts is not None]
 
 
-def present_entries(stream: VideoStream, file_size: int) -> tuple[int, int]:
-    """(entries of the container's own index, those whose bytes are in the file)."""
-    total = present = 0
-    for entry in stream.index_entries:
-        total += 1
-        present += entry.pos + entry.size <= file_size
-    return total, present
+def _are_fields(pts: Sequence[int], shown: Sequence[int]) -> bool:
+    """Whether each frame comes in two packets, one for each of its fields."""
+    promised = bisect_right(pts, shown[-1]) - bisect_left(pts, shown[0])
+    return len(shown) >= PROBED_FRAMES // 2 and promised >= 2 * len(shown) - 2

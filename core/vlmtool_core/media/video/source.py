@@ -1,42 +1,52 @@
-"""Video through PyAV: frames by pts, rotation applied once, damage counted and reported."""
+"""Video through PyAV: frames by pts, oriented once, damage counted, placed and reported.
+
+Times are those of the file: pts times time base, nowhere counted from the first frame instead.
+`facts["start_s"]` is where the file's clock starts; players that show 0 there are behind by it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vlmtool_core.errors import DamagedMediaError
-from vlmtool_core.media.base import MediaInfo, Window
-from vlmtool_core.media.budget import check_file, check_frames, check_pixels, scaled_size
+from vlmtool_core.errors import DamagedMediaError, MediaNotFoundError
+from vlmtool_core.media.base import Window
+from vlmtool_core.media.budget import check_file, check_frames
 from vlmtool_core.media.sources import SourceBase
+from vlmtool_core.media.video import cache
+from vlmtool_core.media.video.container import open_stream, reading
+from vlmtool_core.media.video.damage import (
+    Damage,
+    DamageKind,
+    DamageReport,
+    described,
+    gaps,
+    summed_up,
+)
 from vlmtool_core.media.video.decode import (
     Cursor,
     DecodeReport,
-    decoded,
+    Shown,
     index_by_decoding,
     play,
+    with_neighbours,
 )
-from vlmtool_core.media.video.index import (
-    FrameIndex,
-    build_index,
-    open_stream,
-    present_entries,
-    reading,
-)
-from vlmtool_core.records import Frame, Json, MediaKind
+from vlmtool_core.media.video.facts import read_header
+from vlmtool_core.media.video.index import FrameIndex, build_index
+from vlmtool_core.media.video.rendering import Renderer
+from vlmtool_core.records import Frame
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
 
 # A picture track that ends this much before the container says so has lost its end.
 MISSING_END_S = 1.0
 MISSING_END_SHARE = 0.05
+FALLBACK_RATE = 25.0
 
 
 class VideoSource(SourceBase):
@@ -47,89 +57,103 @@ class VideoSource(SourceBase):
     MediaError : no video, or one that nothing decodes
     """
 
+    constants: ClassVar[frozenset[str]] = frozenset({"index", "times", "key_indices"})
+
     def __init__(self, path: Path) -> None:
         size = check_file(path)
         self._index: FrameIndex | None = None
         self._cursor: Cursor | None = None
-        self.report: DecodeReport | None = None
+        self._key = ""
+        self._report: DamageReport | None = None
         container, stream = open_stream(path)
         try:
             with reading(path):
-                self._rotation = _first_rotation(path, container, stream)
-                self._info = self._describe(path, size, container, stream)
+                self._header = read_header(path, size, container, stream)
         finally:
             container.close()
+        self._info = self._header.info
+        self._renderer = Renderer(path, self._header.display)
 
-    def _describe(
-        self, path: Path, size: int, container: InputContainer, stream: VideoStream
-    ) -> MediaInfo:
-        context = stream.codec_context
-        check_pixels(path, context.width, context.height)
-        width, height = context.width, context.height
-        if self._rotation % 180:
-            width, height = height, width
-        rate = stream.average_rate or stream.guessed_rate
-        duration = _duration(container, stream)
-        stated = stream.frames or None
-        notes: tuple[str, ...] = ()
-        total, present = present_entries(stream, size)
-        if total and present < total and stated:
-            notes = (f"truncated: {present} of {total} frames are in the file",)
-            duration = duration * present / total if duration else None
-            stated = present
-        if stated:
-            check_frames(path, stated)
-        facts: dict[str, Json] = {
-            "format": container.format.name.split(",")[0],
-            "codec": context.name,
-            "pixel_format": context.pix_fmt,
-            "start_s": float((stream.start_time or 0) * (stream.time_base or 0)),
-        }
-        if stream.frames:
-            facts["frames_stated"] = stream.frames
-        if self._rotation:
-            facts["rotation_deg"] = self._rotation
-        aspect = stream.sample_aspect_ratio
-        if aspect and aspect != 1:
-            facts["pixel_aspect_ratio"] = float(aspect)
-        return MediaInfo(
-            path,
-            MediaKind.VIDEO,
-            width,
-            height,
-            stated,
-            duration_s=duration,
-            rate=float(rate) if rate else None,
-            warnings=notes,
-            facts=facts,
-        )
+    @property
+    def report(self) -> DamageReport | None:
+        """What a pass over all frames met, now or at another time; None before the first one."""
+        return self._report
 
     @property
     def index(self) -> FrameIndex:
-        """Presentation times of all frames; built on first use by reading the packets."""
+        """Presentation times of all frames; read from the packets once, then kept on disk."""
         if self._index is None:
-            index = build_index(self.path)
-            if not index.exact:
-                index = index_by_decoding(self.path, index.time_base, self._info.rate or 25.0)
-            if not len(index):
-                raise DamagedMediaError("no frame can be decoded", path=self.path)
+            try:
+                self._key = cache.content_key(self.path)
+            except OSError as error:
+                raise MediaNotFoundError(str(error.strerror), path=self.path) from error
+            index = cache.kept_index(self._key)
+            if index is None:
+                index = self._read_index()
+                cache.keep_index(self._key, index)
             check_frames(self.path, len(index))
             self._index = index
-            self._check_end(index)
+            self._look_at(index)
         return self._index
 
-    def _check_end(self, index: FrameIndex) -> None:
-        """Warn when the pictures stop before the time that the container states."""
+    def _read_index(self) -> FrameIndex:
+        index = build_index(self.path)
+        if not index.exact:
+            index = index_by_decoding(self.path, index, self._info.rate or FALLBACK_RATE)
+        if not len(index):
+            raise DamagedMediaError("no frame can be decoded", path=self.path)
+        return index
+
+    def _look_at(self, index: FrameIndex) -> None:
+        """Warn of what the times tell, and of what an earlier pass met."""
+        if index.clock_jumps:
+            self._warn(
+                f"the clock of the file steps back {index.clock_jumps} times: "
+                "frames are counted, and times are not those of the recording"
+            )
+        self._report = cache.kept_report(self._key)
+        for note in described(self.damage()):
+            self._warn(note)
+
+    def damage(self) -> tuple[Damage, ...]:
+        """Places that are not as recorded, as far as is known without decoding everything.
+
+        An earlier pass over all frames (`frames`, `luma` or `check`) is remembered.
+        """
+        index = self.index
+        end = self._end_missing(index)
+        found = gaps(index) if self._report is None else self._report.places
+        return (*found, *end)
+
+    def _end_missing(self, index: FrameIndex) -> tuple[Damage, ...]:
+        """The stretch that the container promises behind the last frame."""
         stated = self._info.duration_s
-        start = self._info.facts.get("start_s", 0.0)
-        present = index.seconds(len(index) - 1) - start
-        if stated and stated - present > max(MISSING_END_S, MISSING_END_SHARE * stated):
-            self._warn(f"the pictures end at {present:.1f} s of {stated:.1f} s: truncated?")
+        last = index.seconds(len(index) - 1)
+        start = float(self._info.facts["start_s"])
+        early = start + stated - last if stated else 0.0
+        frames = self._header.stated_frames or 0
+        lost = max(0, frames - len(index)) if self._info.frame_count != frames else 0
+        if lost and self._info.rate:
+            return (Damage(DamageKind.CUT, last, last + lost / self._info.rate, lost),)
+        if stated and early > max(MISSING_END_S, MISSING_END_SHARE * stated):
+            return (Damage(DamageKind.CUT, last, start + stated),)
+        return ()
+
+    def check(self) -> Iterator[int]:
+        """Decode everything, frame by frame: yields each index; then `report` is complete."""
+        report = DecodeReport(expected=len(self.index))
+        for place, _ in self._decode_all(report):
+            yield place
+        self._keep_report(report)
 
     def times(self) -> list[float]:
         """Presentation time of each frame in seconds of file time."""
         index = self.index
         return [index.seconds(i) for i in range(len(index))]
+
+    def key_indices(self) -> list[int]:
+        """Indices of the frames that decode without others; empty where nobody says."""
+        return self.index.key_indices() if self.index.exact else []
 
     def frame(
         self,
@@ -143,15 +167,17 @@ class VideoSource(SourceBase):
         if not 0 <= index < len(table):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(table)}")
         if self._cursor is None or not self._cursor.reaches(index):
-            if self._cursor is not None:
-                self._cursor.close()
-            self._cursor = Cursor(self.path, table, index)
-        picture = self._cursor.advance(index)
-        if picture is None:
-            self._cursor.close()
-            self._cursor = None
-            raise DamagedMediaError(f"frame {index} cannot be decoded", path=self.path)
-        return self._picture(picture, index, max_side)
+            self._drop_cursor()
+            self._cursor = Cursor(self.path, table, index, neighbours=self._header.interlaced)
+        shown = self._cursor.advance(index)
+        if shown is None:
+            self._drop_cursor()
+            raise DamagedMediaError(
+                f"frame {index} at {table.seconds(index):.3f} s cannot be decoded",
+                path=self.path,
+                remedy="Go on to another frame; `media verify` lists all that are damaged.",
+            )
+        return self._picture(shown, max_side)
 
     def frames(
         self, indices: Iterable[int] | None = None, *, max_side: int | None = None
@@ -164,8 +190,13 @@ class VideoSource(SourceBase):
             yield from self._chosen(sorted(set(indices)), max_side)
             return
         report = DecodeReport(expected=len(self.index))
-        for index, picture in self._decode_all(report):
-            yield self._picture(picture, index, max_side)
+        pictures = self._decode_all(report)
+        if self._header.interlaced:
+            for shown in with_neighbours(pictures):
+                yield self._picture(shown, max_side)
+        else:
+            for place, picture in pictures:
+                yield self._picture(Shown(place, picture), max_side)
         self._keep_report(report)
 
     def _chosen(self, indices: list[int], max_side: int | None) -> Iterator[Frame]:
@@ -181,9 +212,12 @@ class VideoSource(SourceBase):
             raise DamagedMediaError("none of the frames asked for can be decoded", path=self.path)
 
     def keyframes(self, *, max_side: int | None = None) -> Iterator[Frame]:
-        """Key frames only, without decoding what lies between them."""
+        """Key frames only, without decoding what lies between them.
+
+        Fields of interlaced video are taken apart without the neighbours, which are not decoded.
+        """
         for index, picture in self._decode_all(DecodeReport(), keyframes_only=True):
-            yield self._picture(picture, index, max_side)
+            yield self._picture(Shown(index, picture), max_side)
 
     def luma(
         self,
@@ -195,13 +229,13 @@ class VideoSource(SourceBase):
     ) -> Iterator[tuple[int, float, np.ndarray]]:
         """(index, seconds, uint8 (h, w)) of the luma plane, at most `height` rows; for gates.
 
-        Much faster than `frames`: no colour conversion, and no full-size copy.
+        Much faster than `frames`: no colour conversion, no deinterlacing and no full-size copy.
         start, stop : only frames start <= index < stop, reached by seeking
         """
-        report = DecodeReport(expected=len(self.index))
+        table = self.index
+        report = DecodeReport(expected=len(table))
         for index, picture in self._decode_all(report, keyframes_only, start, stop):
-            grey = np.rot90(_luma(picture, height, self._rotation), self._rotation // 90 % 4)
-            yield index, self.index.seconds(index), np.ascontiguousarray(grey)
+            yield index, table.seconds(index), self._renderer.luma(picture, height)
         if start <= 0 and stop is None and not keyframes_only:
             self._keep_report(report)
 
@@ -224,79 +258,27 @@ class VideoSource(SourceBase):
         if report.delivered == 0:
             raise DamagedMediaError("no frame can be decoded", path=self.path)
 
-    def _picture(self, picture: VideoFrame, index: int, max_side: int | None) -> Frame:
-        import av
-
-        with reading(self.path):
-            size = scaled_size(picture.width, picture.height, max_side)
-            check_pixels(self.path, picture.width, picture.height)
-            pixels: np.ndarray = picture.to_ndarray(
-                format="rgb24", width=size[0], height=size[1], interpolation="AREA"
-            )
-        rotation = int(picture.rotation)
-        pixels = np.ascontiguousarray(np.rot90(pixels, rotation // 90 % 4))
-        provenance: dict[str, Json] = {"decoder": f"PyAV {av.__version__}"}
-        if rotation:
-            provenance["rotation_deg"] = rotation
-        if picture.is_corrupt:
-            provenance["corrupt"] = True
-        source = (picture.width, picture.height)
-        if size != source:
-            provenance["resized"] = [int(pixels.shape[1]), int(pixels.shape[0])]
-        upright = source[::-1] if rotation % 180 else source
-        return Frame(
-            pixels,
-            index,
-            self.index.seconds(index),
-            provenance,
-            upright if size != source else None,
-        )
+    def _picture(self, shown: Shown, max_side: int | None) -> Frame:
+        pixels, provenance = self._renderer.rgb(shown, max_side)
+        size = self._header.display.size
+        shrunk = (pixels.shape[1], pixels.shape[0]) != size
+        time_s = self.index.seconds(shown.index)
+        return Frame(pixels, shown.index, time_s, provenance, size if shrunk else None)
 
     def _keep_report(self, report: DecodeReport) -> None:
-        self.report = report
-        if report.delivered < report.expected:
-            lost = report.expected - report.delivered
-            self._warn(f"damaged: {lost} of {report.expected} frames cannot be decoded")
-        if report.corrupt:
-            self._warn(f"damaged: {report.corrupt} frames are decoded with errors")
+        self._report = summed_up(report, self.index)
+        cache.keep_report(self._key, self._report)
+        for note in described(self.damage()):
+            self._warn(note)
 
     def _warn(self, note: str) -> None:
         if note not in self._info.warnings:
             self._info = replace(self._info, warnings=(*self._info.warnings, note))
 
-    def close(self) -> None:
+    def _drop_cursor(self) -> None:
         if self._cursor is not None:
             self._cursor.close()
             self._cursor = None
 
-
-def _first_rotation(path: Path, container: InputContainer, stream: VideoStream) -> int:
-    """Degrees, counter-clockwise, by which the first frame has to be turned."""
-    for picture in decoded(container, stream, DecodeReport()):
-        return int(picture.rotation)
-    raise DamagedMediaError("no frame can be decoded", path=path)
-
-
-def _duration(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / 1_000_000 if container.duration else None
-
-
-def _luma(picture: VideoFrame, height: int, rotation: int) -> np.ndarray:
-    import cv2
-
-    grey: np.ndarray
-    if picture.format.name in ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "nv12"):
-        plane = picture.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        grey = rows[: picture.height, : picture.width]
-    else:
-        grey = picture.to_ndarray(format="gray")
-    across = picture.width if rotation % 180 else picture.height
-    if across <= height:
-        return grey.copy()
-    scale = height / across
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    resized: np.ndarray = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return resized
+    def close(self) -> None:
+        self._drop_cursor()
