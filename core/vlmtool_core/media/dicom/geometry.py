@@ -7,11 +7,19 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.media.base import PlaneGeometry
+from vlmtool_core.media.dicom.functional_groups import functional_group
 from vlmtool_core.media.dicom.header import numbers, text
 from vlmtool_core.media.dicom.spacing import pixel_spacing
-from vlmtool_core.media.dicom.transform import functional_group
+from vlmtool_core.media.volumes.letters import (
+    EdgeLetters,
+    ends_of,
+    letters_of_directions,
+    letters_of_plane,
+)
 
 _SMALLEST_AXIS = 1e-6
+# Cosine between rows and columns; more is no rounding but a broken header.
+_SQUARE = 0.01
 
 
 def plane_geometry(dataset: Any, index: int = 0) -> PlaneGeometry | None:
@@ -24,6 +32,8 @@ def plane_geometry(dataset: Any, index: int = 0) -> PlaneGeometry | None:
     row, column = _unit(axes[:3]), _unit(axes[3:])
     if row is None or column is None or not np.isfinite(position).all():
         return None
+    if abs(np.dot(row, column)) > _SQUARE:
+        return None
     return PlaneGeometry(
         (position[0], position[1], position[2]),
         row,
@@ -31,6 +41,24 @@ def plane_geometry(dataset: Any, index: int = 0) -> PlaneGeometry | None:
         (spacing.row_mm, spacing.column_mm),
         text(dataset, "FrameOfReferenceUID"),
     )
+
+
+def edge_letters(dataset: Any, index: int = 0) -> EdgeLetters | None:
+    """What lies at the edges of frame `index`; None where the header does not say.
+
+    From ImageOrientationPatient, else from PatientOrientation, which projections have.
+    """
+    anatomy = text(dataset, "AnatomicalOrientationType").upper()
+    axes = _of(dataset, index, "PlaneOrientationSequence", "ImageOrientationPatient")
+    row, column = (_unit(axes[:3]), _unit(axes[3:])) if len(axes) == 6 else (None, None)
+    if row is not None and column is not None and abs(np.dot(row, column)) <= _SQUARE:
+        ends = ends_of(anatomy, text(dataset, "BodyPartExamined"))
+        plane = PlaneGeometry((0.0, 0.0, 0.0), row, column, (1.0, 1.0))
+        return None if ends is None else letters_of_plane(plane, ends)
+    macro = functional_group(dataset, index, "PatientOrientationInFrameSequence")
+    stated = (dataset if macro is None else macro).get("PatientOrientation") or ()
+    values = [stated] if isinstance(stated, str) else [str(value) for value in stated]
+    return letters_of_directions(values, anatomy)
 
 
 def _of(dataset: Any, index: int, group: str, keyword: str) -> list[float]:
