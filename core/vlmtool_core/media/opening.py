@@ -1,14 +1,15 @@
-"""`open_media`: chooses the source by content, never by extension."""
+"""`open_media`: chooses the source by content, never by extension, and where it is decoded."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from vlmtool_core.errors import MediaNotFoundError, UnsupportedMediaError
 from vlmtool_core.media.base import MediaSource
 from vlmtool_core.media.budget import check_file
-from vlmtool_core.media.readers import PluginReader, identify
+from vlmtool_core.media.readers import PluginReader, connector, identify
 from vlmtool_core.media.sniffing import Signature
 from vlmtool_core.media.volumes.nifti_magic import is_half_of_pair
 
@@ -26,25 +27,56 @@ def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
     DamagedMediaError : it is empty, truncated or contradicts its header
     BudgetExceededError : its header asks for more than the settings allow
     """
-    path = Path(path)
+    path, files = _resolved(Path(path), tuple(files))
+    size_bytes = sum(check_file(file) for file in files or (path,))
+    found = Signature.DICOM if files else identify(path)
+    connect = connector() if isinstance(found, PluginReader) else ""
+    if _belongs_here(path, files, found, connect):
+        return open_here(path, files)
+    from vlmtool_core.media.safe.source import RemoteSource
+
+    return RemoteSource(path, files, size_bytes, connect)
+
+
+def open_here(path: Path, files: Sequence[Path] = ()) -> MediaSource:
+    """Open a file, or the slices of a series, in this process; a worker does so.
+
+    Raises
+    ------
+    MediaError
+    """
     if files:
-        return _open_series(path, files)
-    if path.is_dir():
-        return _open_folder(path)
-    check_file(path)
+        from vlmtool_core.media.dicom.source import DicomSource
+
+        return DicomSource(path, tuple(files))
     found = identify(path)
     return found.open(path) if isinstance(found, PluginReader) else _open_file(path, found)
 
 
+def _belongs_here(
+    path: Path, files: Sequence[Path], found: Signature | PluginReader, connect: str
+) -> bool:
+    """Whether nothing is to be decoded, or a worker could not do it."""
+    if os.environ.get("VLMTOOL_DECODE") == "here":
+        return True
+    if isinstance(found, PluginReader):
+        return not connect
+    if found is Signature.DICOM:
+        from vlmtool_core.media.safe.plain import is_plain
+
+        return is_plain(path, files)
+    return found is Signature.NONE and not is_half_of_pair(path)
+
+
 def _open_file(path: Path, signature: Signature) -> MediaSource:
     if signature is Signature.PICTURE:
-        from vlmtool_core.media.pictures.images import ImageSource
+        from vlmtool_core.media.pictures.choosing import open_picture
 
-        return ImageSource(path)
+        return open_picture(path)
     if signature is Signature.TIFF:
-        from vlmtool_core.media.pictures.tiff import TiffSource
+        from vlmtool_core.media.pictures.choosing import open_tiff
 
-        return TiffSource(path)
+        return open_tiff(path)
     if signature is Signature.PDF:
         from vlmtool_core.media.pictures.pdf import PdfSource
 
@@ -68,20 +100,15 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
     )
 
 
-def _open_series(path: Path, files: Sequence[Path]) -> MediaSource:
-    from vlmtool_core.media.dicom.source import DicomSource
-
-    for file in files:
-        check_file(file)
-    return DicomSource(path, tuple(files))
-
-
-def _open_folder(path: Path) -> MediaSource:
+def _resolved(path: Path, files: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
+    """A folder as the slices of the one series that it holds."""
+    if files or not path.is_dir():
+        return path, files
     from vlmtool_core.media.scanning import scan
 
     found = [item for item in scan([path]) if item.files]
     if len(found) == 1:
-        return _open_series(path, found[0].files)
+        return path, found[0].files
     if not found:
         raise MediaNotFoundError(
             "the folder holds no DICOM series",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlmtool_core.media.base import Window
 from vlmtool_core.media.budget import scaled_size
-from vlmtool_core.records import Json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,36 +17,43 @@ Array = np.ndarray
 PERCENTILES = (0.1, 99.9)
 
 
-def to_8bit(values: Array) -> tuple[Array, Mapping[str, Json]]:
-    """Scale values of any number type to uint8 by percentiles, and say how.
+def full_range(values: Array, bits: int) -> Array:
+    """uint8 of colour samples: 0 to 2**bits - 1 for integers, 0 to 1 for floats, rounded.
 
-    values : (h, w) or (h, w, c), any numeric dtype; NaN and infinities become black
+    values : any shape and numeric dtype; NaN becomes black, what lies outside is clipped
     """
-    if values.dtype == np.uint8:
-        return values, {}
     if values.dtype == np.bool_:
-        return values.astype(np.uint8) * 255, {"rule": "bilevel"}
-    low, high = _percentiles(values)
-    span = high - low
-    if span <= 0:
-        flat = np.uint8(0 if high <= 0 else 128)
-        return np.full(values.shape, flat, np.uint8), {"rule": "constant", "value": low}
-    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(255 / span)
-    scaled = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0)
-    rule = {"rule": "percentiles", "percentiles": list(PERCENTILES), "low": low, "high": high}
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8), rule
+        return values.astype(np.uint8) * 255
+    if values.dtype == np.uint8 and bits == 8:
+        return values
+    if values.dtype.kind in "ui" and bits <= 16:
+        top = 2**bits - 1
+        steps = np.clip(np.arange(2**16), 0, top).astype(np.float64)
+        table = np.rint(steps * (255 / top)).astype(np.uint8)
+        return table[np.clip(values, 0, 2**16 - 1)]
+    top = 1 if values.dtype.kind == "f" else 2**bits - 1
+    with np.errstate(all="ignore"):
+        scaled = np.nan_to_num(values * np.float64(255 / top), nan=0, posinf=255, neginf=0)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def _percentiles(values: Array) -> tuple[float, float]:
+def percentile_window(values: Array) -> Window:
+    """A LINEAR_EXACT window over all but the lowest and highest thousandth of finite values."""
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.compressed()
     # Every n-th value is enough for a percentile, and keeps large pages cheap.
     sample = values.reshape(-1)[:: max(1, values.size // 1_000_000)]
     finite = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     if finite.size == 0:
-        return 0.0, 0.0
-    low, high = np.percentile(finite, PERCENTILES)
+        return Window(0.0, 1.0, "constant", "LINEAR_EXACT")
+    low, high = (float(value) for value in np.percentile(finite.astype(np.float64), PERCENTILES))
     if low == high:
-        low, high = finite.min(), finite.max()
-    return float(low), float(high)
+        low, high = float(finite.min()), float(finite.max())
+    if low == high or not np.isfinite(np.float32(high) - np.float32(low)):
+        return Window(low, 1.0, "constant", "LINEAR_EXACT")
+    low_share, high_share = PERCENTILES
+    explanation = f"{low_share:g}-{high_share:g} percentile"
+    return Window((low + high) / 2, high - low, explanation, "LINEAR_EXACT")
 
 
 def orient(pixels: Array, orientation: int) -> Array:

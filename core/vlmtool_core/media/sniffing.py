@@ -28,11 +28,23 @@ IMAGE_EXTENSIONS = frozenset(
         ".gif",
         ".jp2",
         ".j2k",
+        ".j2c",
+        ".jpx",
+        ".jxl",
+        ".heic",
+        ".heif",
+        ".hif",
         ".pgm",
         ".ppm",
         ".pbm",
         ".pnm",
+        ".pfm",
         ".avif",
+        ".svs",
+        ".ndpi",
+        ".scn",
+        ".bif",
+        ".mrxs",
         ".pdf",
     ]
 )
@@ -96,6 +108,8 @@ _PICTURES = (
     b"GIF89a",
     b"\x00\x00\x00\x0cjP  \r\n\x87\n",
     b"\xff\x4f\xff\x51",
+    b"\x00\x00\x00\x0cJXL \r\n\x87\n",
+    b"\xff\x0a",  # JPEG XL without a container
 )
 _TIFFS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _VIDEOS = (
@@ -111,8 +125,8 @@ _VIDEOS = (
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",  # MXF
 )
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
-_PICTURE_BRANDS = (b"avif", b"avis")
-_OTHER_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"heim", b"heis", b"crx ", b"M4A ", b"M4B ")
+_PICTURE_BRANDS = b"avif avis heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
+_OTHER_BRANDS = (b"crx ", b"M4A ", b"M4B ")
 _NIFTI_SIZES = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
 _VRS = (
@@ -172,7 +186,9 @@ def _is_picture(head: bytes) -> bool:
         return bool(struct.unpack_from("<I", head, 14)[0] in _BMP_HEADER_SIZES)
     if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
         return True
-    return head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in (b" ", b"\n", b"\r", b"\t")
+    return (
+        head[:1] == b"P" and head[1:2] in b"123456fF" and head[2:3] in (b" ", b"\n", b"\r", b"\t")
+    )
 
 
 def _is_video(head: bytes) -> bool:

@@ -1,10 +1,11 @@
-"""Pictures through Pillow: PNG, JPEG, WebP, BMP, GIF, JPEG 2000, AVIF; EXIF applied once."""
+"""Pictures through Pillow: PNG, JPEG, WebP, BMP, GIF, JPEG 2000, AVIF, HEIC; EXIF applied once."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,11 @@ from vlmtool_core.media.budget import (
     current_budget,
     scaled_size,
 )
+from vlmtool_core.media.pictures.animation import frame_durations, start_times
+from vlmtool_core.media.pictures.colour import profile_notes, to_srgb
+from vlmtool_core.media.pictures.deep import GreyPage
 from vlmtool_core.media.pictures.derived import derivation_of
-from vlmtool_core.media.pixels import resize, rgb, to_8bit
+from vlmtool_core.media.pixels import orient, percentile_window, resize, rgb
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame, Json, MediaKind
 
@@ -36,10 +40,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 # Pillow also reads formats that run other programs (EPS) or are no pictures; these are asked for.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "AVIF", "TIFF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "AVIF", "TIFF", "HEIF")
 PLUGINS = ("Avif", "Jpeg2K", "Tiff", "WebP")  # those that Pillow does not load by itself
 ORIENTATION = 0x0112
-_SCALED_BEFORE_CONVERSION = ("L", "RGB", "CMYK", "YCbCr")
+_SCALED_BEFORE_CONVERSION = ("L", "RGB", "CMYK", "YCbCr", "LAB")
+_TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
+# HDR stills hold light, not the numbers that a screen takes (H.273, table 3).
+_HDR = {16: "PQ", 18: "HLG"}
 
 
 @contextmanager
@@ -76,6 +83,7 @@ def open_pillow(path: Path) -> Image:
 
     for plugin in PLUGINS:
         import_module(f"PIL.{plugin}ImagePlugin")
+    _register_heif()
     budget = current_budget()
     # Pillow refuses from twice this value on; between, it only warns, and we refuse ourselves.
     Image.MAX_IMAGE_PIXELS = budget.max_pixels
@@ -90,6 +98,14 @@ def open_pillow(path: Path) -> Image:
     return image
 
 
+@cache
+def _register_heif() -> None:
+    """Let Pillow read HEIC. Depth maps and previews in it are left alone."""
+    import pi_heif
+
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+
+
 class ImageSource(SourceBase):
     """A still or animated picture.
 
@@ -101,13 +117,27 @@ class ImageSource(SourceBase):
     def __init__(self, path: Path) -> None:
         check_file(path)
         self._animation: Image | None = None
+        self._times: list[float] | None = None
         image = open_pillow(path)
+        try:
+            self._info = self._describe(path, image)
+        except MediaError:
+            image.close()
+            raise
+        if self._info.frame_count != 1:
+            self._animation = image
+        else:
+            image.close()
+
+    def _describe(self, path: Path, image: Image) -> MediaInfo:
         with decoding(path):
-            self._orientation, notes = _orientation(image)
+            self._orientation, notes = orientation_of(image)
+            notes = (*notes, *profile_notes(image.info.get("icc_profile"), image.mode))
+            notes = (*notes, *_hdr_notes(image))
             derivation = derivation_of(image.info)
-            # The further pictures of an MPO are previews of the first one.
-            count = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
-        check_frames(path, count)
+            count = _pictures_in(image)
+            check_frames(path, count)
+            durations = frame_durations(path, image, count) if count > 1 else ()
         width, height = image.size
         if self._orientation in (5, 6, 7, 8):
             width, height = height, width
@@ -115,13 +145,19 @@ class ImageSource(SourceBase):
         if derivation is not None:
             notes = (*notes, derivation.in_words())
             facts["derived"] = derivation.to_json()
-        self._info = MediaInfo(
-            path, MediaKind.IMAGE, width, height, count, warnings=notes, facts=facts
+        total = sum(durations)
+        self._times = start_times(durations) if durations else None
+        return MediaInfo(
+            path,
+            MediaKind.IMAGE,
+            width,
+            height,
+            count,
+            duration_s=total or None,
+            rate=count / total if total else None,
+            warnings=notes,
+            facts=facts,
         )
-        if count > 1:
-            self._animation = image
-        else:
-            image.close()
 
     def frame(
         self,
@@ -134,7 +170,7 @@ class ImageSource(SourceBase):
         self._check_index(index)
         if self._animation is not None:
             with decoding(self.path):
-                self._animation.seek(index)
+                self._animation.seek(index + _first_frame(self._animation))
             return self._decode(self._animation, index, max_side)
         with open_pillow(self.path) as image:
             return self._decode(image, index, max_side)
@@ -173,7 +209,8 @@ class ImageSource(SourceBase):
         shown = (int(pixels.shape[1]), int(pixels.shape[0]))
         if shown != size:
             provenance["resized"] = list(shown)
-        return Frame(pixels, index, None, provenance, size if shown != size else None)
+        time_s = self._times[index] if self._times else None
+        return Frame(pixels, index, time_s, provenance, size if shown != size else None)
 
     def close(self) -> None:
         if self._animation is not None:
@@ -186,7 +223,7 @@ def decoder_name() -> str:
     return f"Pillow {PIL.__version__}"
 
 
-def _orientation(image: Image) -> tuple[int, tuple[str, ...]]:
+def orientation_of(image: Image) -> tuple[int, tuple[str, ...]]:
     """EXIF orientation 1 to 8, and a warning when the EXIF block is broken."""
     try:
         value = image.getexif().get(ORIENTATION, 1)
@@ -234,22 +271,42 @@ def decode_rgb(
         from PIL import Image as pillow
 
         pixels = np.asarray(resize(pillow.fromarray(pixels), size))
-    from vlmtool_core.media.pixels import orient
-
     return np.ascontiguousarray(orient(pixels, orientation))
 
 
 def _to_rgb(image: Image, provenance: dict[str, Json]) -> np.ndarray:
     mode = image.mode
     if mode.startswith("I") or mode == "F":
-        values, rule = to_8bit(np.asarray(image))
-        provenance["scaling"] = dict(rule)
-        return rgb(values)
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        values = np.asarray(image)
+        window = percentile_window(values)
+        provenance["scaling"] = {"rule": window.explanation, "low": window.center, "of": mode}
+        return rgb(GreyPage(values).shown(window))
+    if mode in _TRANSPARENT or "transparency" in image.info:
         provenance["alpha"] = "over white"
-        converted: Any = image.convert("RGBA")
-        return rgb(np.asarray(converted))
-    return np.asarray(image if mode == "RGB" else image.convert("RGB"))
+        whole: Any = image.convert("RGBA")
+        whole.info.setdefault("icc_profile", image.info.get("icc_profile"))
+        colours = np.asarray(to_srgb(whole.convert("RGB"), provenance))
+        return rgb(np.concatenate([colours, np.asarray(whole)[:, :, 3:]], axis=2))
+    return np.asarray(to_srgb(image, provenance))
+
+
+def _pictures_in(image: Image) -> int:
+    """Frames that a user wants: the further pictures of an MPO are previews of the first one."""
+    if image.format == "MPO":
+        return 1
+    return int(getattr(image, "n_frames", 1)) - _first_frame(image)
+
+
+def _first_frame(image: Image) -> int:
+    """1 where an APNG has a still for programs that do not know it, which is no frame of it."""
+    return int(bool(image.format == "PNG" and getattr(image, "default_image", False)))
+
+
+def _hdr_notes(image: Image) -> tuple[str, ...]:
+    nclx = image.info.get("nclx_profile")
+    transfer = nclx.get("transfer_characteristics") if isinstance(nclx, dict) else None
+    name = _HDR.get(int(transfer)) if transfer is not None else None
+    return (f"HDR ({name}) shown without tone mapping: brightness is not as meant",) if name else ()
 
 
 def unsupported(path: Path, what: str) -> UnsupportedMediaError:

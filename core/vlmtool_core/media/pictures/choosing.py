@@ -1,0 +1,33 @@
+"""Chooses how a still picture is read: by its depth and its size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vlmtool_core.media.base import MediaSource
+from vlmtool_core.media.pictures.coded import CodedSource, coded_header
+from vlmtool_core.media.pictures.images import ImageSource
+from vlmtool_core.media.pictures.tiff import TiffSource
+
+
+def open_picture(path: Path) -> MediaSource:
+    """Open what is not a TIFF.
+
+    Raises
+    ------
+    MediaError
+    """
+    header = coded_header(path)
+    if header is not None:
+        return CodedSource(path, header)
+    return ImageSource(path)
+
+
+def open_tiff(path: Path) -> MediaSource:
+    """Open a TIFF.
+
+    Raises
+    ------
+    MediaError
+    """
+    return TiffSource(path)
