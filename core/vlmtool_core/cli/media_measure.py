@@ -5,95 +5,72 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from vlmtool_core.cli.console import emit_json, emit_table
 from vlmtool_core.errors import UsageError
 from vlmtool_core.media import MediaSource, measuring, open_media
-from vlmtool_core.records import Json
-
-if TYPE_CHECKING:
-    import numpy as np
+from vlmtool_core.media.measured_text import PROJECTED
+from vlmtool_core.media.measurements import Measurable, measurable, probe
+from vlmtool_core.media.measurements import measure as measure_shape
+from vlmtool_core.records import Json, Measured, MeasurementKind
 
 Numbers = tuple[float, ...]
 _XYXY = "X1,Y1,X2,Y2"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Picture:
-    """What is measured on: values (h, w) with their unit, and mm per pixel (row, column)."""
-
-    values: np.ndarray
-    unit: str
-    spacing: measuring.Spacing | None
-    spacing_source: str
-
-    @property
-    def length_unit(self) -> str:
-        return "mm" if self.spacing else "px"
+def _line(on: Measurable, given: Numbers) -> dict[str, Json]:
+    kind = MeasurementKind.DISTANCE if len(given) == 4 else MeasurementKind.POLYLINE
+    found = measure_shape(kind, _points(given), on)
+    return {"length": found.length, "unit": found.unit}
 
 
-def _line(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    found = measuring.length(_points(given), picture.spacing)
-    return {"length": found, "unit": picture.length_unit}
+def _angle(on: Measurable, given: Numbers) -> dict[str, Json]:
+    return _degrees(measure_shape(MeasurementKind.ANGLE, _points(given), on))
 
 
-def _angle(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    arm, vertex, other = _points(given)
-    return {"angle": measuring.angle(arm, vertex, other, picture.spacing), "unit": "degrees"}
+def _cobb(on: Measurable, given: Numbers) -> dict[str, Json]:
+    return _degrees(measure_shape(MeasurementKind.COBB, _points(given), on))
 
 
-def _cobb(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    a, b, c, d = _points(given)
-    return {"angle": measuring.cobb_angle((a, b), (c, d), picture.spacing), "unit": "degrees"}
+def _degrees(found: Measured) -> dict[str, Json]:
+    return {"angle": found.angle, "unit": "degrees"}
 
 
-def _probe(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    import numpy as np
-
-    height, width = picture.values.shape
-    column, row = (int(np.floor(value)) for value in given)
-    if not (0 <= column < width and 0 <= row < height):
-        raise ValueError(f"the point is outside of {width} x {height} pixels")
-    value = picture.values[row, column]
-    masked = value is np.ma.masked
-    return {"value": None if masked else float(value), "unit": picture.unit, "padding": masked}
+def _probe(on: Measurable, given: Numbers) -> dict[str, Json]:
+    found = probe(on, (given[0], given[1]))
+    place = None if found.position is None else list(found.position)
+    told = {"suv": found.suv, "position_mm": place}
+    known = {name: value for name, value in told.items() if value is not None}
+    return {"value": found.value, "unit": found.unit, "padding": found.padding, **known}
 
 
-def _rectangle(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    x1, y1, x2, y2 = given
-    corners = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
-    area = measuring.polygon_area(corners, picture.spacing)
-    return _region(picture, measuring.rectangle_mask(picture.values.shape, x1, y1, x2, y2), area)
+def _rectangle(on: Measurable, given: Numbers) -> dict[str, Json]:
+    return _region(measure_shape(MeasurementKind.RECTANGLE, _points(given), on))
 
 
-def _ellipse(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    x1, y1, x2, y2 = given
-    area = measuring.ellipse_area(x1, y1, x2, y2, picture.spacing)
-    return _region(picture, measuring.ellipse_mask(picture.values.shape, x1, y1, x2, y2), area)
+def _ellipse(on: Measurable, given: Numbers) -> dict[str, Json]:
+    return _region(measure_shape(MeasurementKind.ELLIPSE, _points(given), on))
 
 
-def _polygon(picture: _Picture, given: Numbers) -> dict[str, Json]:
-    points = _points(given)
-    area = measuring.polygon_area(points, picture.spacing)
-    return _region(picture, measuring.polygon_mask(picture.values.shape, points), area)
+def _polygon(on: Measurable, given: Numbers) -> dict[str, Json]:
+    return _region(measure_shape(MeasurementKind.FREEHAND, _points(given), on))
 
 
-def _region(picture: _Picture, mask: np.ndarray, area: float) -> dict[str, Json]:
-    found = measuring.statistics(picture.values, mask, area)
-    if found is None:
-        raise ValueError("no pixel with a value lies inside")
-    values: dict[str, Json] = dataclasses.asdict(found)
-    return {**values, "unit": picture.unit, "area_unit": f"{picture.length_unit}²"}
+def _region(found: Measured) -> dict[str, Json]:
+    if not found.count:
+        raise ValueError(found.note)
+    names = ("count", "area", "mean", "sd", "minimum", "maximum", "left_out", "outside")
+    values: dict[str, Json] = {name: getattr(found, name) for name in names}
+    return {**values, "unit": found.value_unit, "area_unit": f"{found.unit}²"}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Shape:
     """How a measurement is asked for. counts : allowed numbers of coordinates, least and most."""
 
-    measure: Callable[[_Picture, Numbers], dict[str, Json]]
+    measure: Callable[[Measurable, Numbers], dict[str, Json]]
     metavar: str
     help: str
     counts: tuple[int, int]
@@ -108,6 +85,7 @@ _SHAPES = {
     "ellipse": _Shape(_ellipse, _XYXY, "The same of the ellipse that fills a box.", (4, 4)),
     "polygon": _Shape(_polygon, "X1,Y1,X2,Y2,X3,Y3[,...]", "The same of an outline.", (6, 2000)),
 }
+_REGIONS = ("probe", "rectangle", "ellipse", "polygon")
 
 
 def _with_shapes(function: Callable[..., None]) -> Callable[..., None]:
@@ -129,66 +107,68 @@ def measure(path: Path, frame: int, suv: bool, as_json: bool, **asked: tuple[str
     """Measure on one frame of PATH: in mm where the header says how large a pixel is.
 
     Coordinates are pixels from the top left corner. Values are modality values (HU for CT),
-    padding left out; of ordinary pictures they are luminance, 0 to 255.
+    padding left out; of ordinary pictures, and in colour, they are luminance, 0 to 255.
     """
     wanted = [(name, text) for name in _SHAPES for text in asked[name]]
     if not wanted:
         raise UsageError("nothing to measure", remedy="Give --line, --ellipse, --probe, ...")
     given = [(name, text, _numbers(name, text)) for name, text in wanted]
     with open_media(path) as source:
-        picture = _picture(source, frame, suv=suv)
-    rows = [(name, text, _measured(name, picture, numbers)) for name, text, numbers in given]
+        inside = [
+            point for name, _, numbers in given if name in _REGIONS for point in _points(numbers)
+        ]
+        on = _measurable(source, frame, inside, suv=suv)
+    rows = [(name, text, _measured(name, on, numbers)) for name, text, numbers in given]
+    spacing = on.spacing
     if as_json:
         emit_json(
             {
                 "path": str(path),
                 "frame": frame,
-                "pixel_spacing_mm": picture.spacing and list(picture.spacing),
-                "spacing_source": picture.spacing_source,
+                "pixel_spacing_mm": on.scale and list(on.scale),
+                "spacing_source": spacing.source if spacing else "",
+                "projected": bool(spacing and spacing.projected),
                 "measurements": [{"shape": n, "at": t, **found} for n, t, found in rows],
             }
         )
         return
-    source_text = picture.spacing_source or "unknown, lengths are in pixels"
+    source_text = spacing.source if spacing else "unknown, lengths are in pixels"
+    if spacing and spacing.projected:
+        source_text += f", {PROJECTED}"
     table = [(name, text, _shown(found)) for name, text, found in rows]
     emit_table(f"Pixel spacing: {source_text}", ("Shape", "At", "Measured"), table)
 
 
-def _measured(name: str, picture: _Picture, numbers: Numbers) -> dict[str, Json]:
+def _measured(name: str, on: Measurable, numbers: Numbers) -> dict[str, Json]:
     try:
-        return _SHAPES[name].measure(picture, numbers)
+        return _SHAPES[name].measure(on, numbers)
     except ValueError as error:
         raise UsageError(str(error), field=f"--{name}") from error
 
 
-def _picture(source: MediaSource, frame: int, *, suv: bool) -> _Picture:
-    from vlmtool_core.media.dicom.source import DicomSource
-
+def _measurable(
+    source: MediaSource, frame: int, inside: Sequence[measuring.Point], *, suv: bool
+) -> Measurable:
     count = source.info.frame_count
     if count is not None and frame >= count:
         raise UsageError(f"there is no frame {frame}; there are {count}", field="--frame")
-    dicom = source if isinstance(source, DicomSource) else None
-    if suv and dicom is None:
+    found = measurable(source, frame, around=inside)
+    if not suv:
+        # A probe would tell both: asked for one, it tells that one.
+        return dataclasses.replace(found, suv_factor=None)
+    factor = found.suv_factor or _suv_factor(source, frame)
+    assert found.values is not None
+    values = found.values * factor
+    return dataclasses.replace(found, values=values, unit="g/ml (SUVbw)", suv_factor=None)
+
+
+def _suv_factor(source: MediaSource, frame: int) -> float:
+    """Raises the reason why there is none."""
+    ask = getattr(source, "suv_factor", None)
+    if ask is None or not source.info.has_values:
         raise UsageError("SUV is defined for PET only", path=source.info.path, field="--suv")
-    if dicom is None or dicom.is_colour:
-        return _Picture(_luminance(source, frame), "", *_spacing(dicom, frame))
-    values, unit = dicom.modality_values(frame), source.info.unit
-    if suv:
-        values, unit = values * dicom.suv_factor(frame), "g/ml (SUVbw)"
-    return _Picture(values, unit, *_spacing(dicom, frame))
-
-
-def _spacing(source: Any, frame: int) -> tuple[measuring.Spacing | None, str]:
-    found = source.spacing(frame) if source is not None else None
-    return (None, "") if found is None else ((found.row_mm, found.column_mm), found.source)
-
-
-def _luminance(source: MediaSource, frame: int) -> np.ndarray:
-    """float64 (h, w), 0 to 255: ITU-R BT.601 luma, whole for grey pictures."""
-    import numpy as np
-
-    pixels = source.frame(frame).pixels.astype(np.float64)
-    return pixels @ np.array([0.299, 0.587, 0.114])
+    factor: float = ask(frame)
+    return factor
 
 
 def _numbers(name: str, text: str) -> Numbers:

@@ -9,7 +9,12 @@ from typing import Any
 import click
 
 from vlmtool_core.cli.console import emit_json, emit_table, note
-from vlmtool_core.json_codec import box_to_json, error_to_json, outcome_to_json
+from vlmtool_core.json_codec import (
+    box_to_json,
+    error_to_json,
+    measurement_to_json,
+    outcome_to_json,
+)
 from vlmtool_core.project import (
     AnnotationRecord,
     ItemQuery,
@@ -136,6 +141,7 @@ def _prediction_json(prediction: PredictionRecord) -> dict[str, Any]:
 
 
 def _annotation_json(annotation: AnnotationRecord) -> dict[str, Any]:
+    measurement = annotation.measurement
     return {
         "id": annotation.id,
         "frame": annotation.frame,
@@ -143,10 +149,19 @@ def _annotation_json(annotation: AnnotationRecord) -> dict[str, Any]:
         "label": annotation.label,
         "box": None if annotation.box is None else box_to_json(annotation.box),
         "text": annotation.text,
+        "measurement": measurement_to_json(measurement) if measurement else None,
         "author": annotation.author,
         "created_at": annotation.created_at.isoformat(),
         "updated_at": annotation.updated_at.isoformat(),
     }
+
+
+def _annotation_text(annotation: AnnotationRecord) -> object:
+    if annotation.measurement is not None:
+        from vlmtool_core.media.measured_text import measured_text
+
+        return measured_text(annotation.measurement)
+    return annotation.text or (annotation.box.xyxy if annotation.box else "")
 
 
 def _show_item(project: Project, item: ItemRecord, as_json: bool) -> None:
@@ -168,10 +183,7 @@ def _show_item(project: Project, item: ItemRecord, as_json: bool) -> None:
     if item.error is not None:
         facts += [("error", item.error.message), ("what to do", item.error.remedy)]
     emit_table(item.name, ("", ""), facts)
-    rows = [
-        (a.frame, a.kind, a.label, a.text or (a.box.xyxy if a.box else ""), a.author)
-        for a in annotations
-    ]
+    rows = [(a.frame, a.kind, a.label, _annotation_text(a), a.author) for a in annotations]
     emit_table("Annotations", ("frame", "kind", "label", "value", "author"), rows)
     said = [
         (p.frame, p.task.value, summarise(p.outcome), str(p.model), p.decision.value)

@@ -29,11 +29,14 @@ class PixelSpacing:
     """Distance of neighbouring pixel centres in mm, between rows and between columns.
 
     source : where it comes from, in words for a person
+    projected : whether nobody has calibrated a projection, so that it is not sure to be that of
+        the plane of the body that is measured in
     """
 
     row_mm: float
     column_mm: float
     source: str
+    projected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlmtool_core.media.base import PlaneGeometry
+
 Point = tuple[float, float]
 Spacing = tuple[float, float]
 
 _UNIT: Spacing = (1.0, 1.0)
+_MOST_CROSSINGS = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class RegionStatistics:
-    """The values under a shape, padding left out.
+    """The values under a shape, padding and what is no number left out.
 
-    count : pixels whose centre lies inside; area in mm² or square pixels, of the shape itself
+    count : pixels with a value whose centre lies inside; left_out : those without one
+    area : in mm² or square pixels, of the shape itself
     sd : with n - 1 in the denominator, 0 for a single pixel
     """
 
@@ -34,6 +38,7 @@ class RegionStatistics:
     sd: float
     minimum: float
     maximum: float
+    left_out: int = 0
 
 
 def length(points: Sequence[Point], spacing: Spacing | None = None) -> float:
@@ -75,17 +80,62 @@ def cobb_angle(
 
 
 def polygon_area(points: Sequence[Point], spacing: Spacing | None = None) -> float:
-    """Area inside a closed outline that does not cross itself (the shoelace formula).
+    """Area inside a closed outline, by the even-odd rule where it crosses itself.
 
     Raises
     ------
-    ValueError : fewer than three points
+    ValueError : fewer than three points, or an outline that crosses itself thousands of times
     """
     if len(points) < 3:
         raise ValueError("an area needs three points")
-    ring = _scaled(points, spacing)
-    doubled = (a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, [*ring[1:], ring[0]], strict=True))
+    ring = np.array(_scaled(points, spacing), np.float64)
+    crossings = _crossings(ring)
+    if crossings.size:
+        return _even_odd_area(ring, crossings)
+    following = np.roll(ring, -1, axis=0)
+    doubled = ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]
     return abs(math.fsum(doubled)) / 2
+
+
+def _crossings(ring: np.ndarray) -> np.ndarray:
+    """float64 (k,): y of the points where two sides of the ring (n, 2) cross."""
+    start, step = ring, np.roll(ring, -1, axis=0) - ring
+    found = []
+    for first in range(len(ring) - 2):
+        # Sides that follow one another only share an end.
+        others = slice(first + 2, len(ring) - (first == 0))
+        offset = start[others] - start[first]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parallel = _cross(step[first], step[others])
+            here = _cross(offset, step[others]) / parallel
+            there = _cross(offset, step[first]) / parallel
+        crossed = (here > 0) & (here < 1) & (there > 0) & (there < 1)
+        found.append(start[first, 1] + here[crossed] * step[first, 1])
+        if sum(map(len, found)) > _MOST_CROSSINGS:
+            raise ValueError("the outline crosses itself too often to have an area")
+    return np.concatenate(found) if found else np.empty(0)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    product: np.ndarray = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    return product
+
+
+def _even_odd_area(ring: np.ndarray, crossings: np.ndarray) -> float:
+    """Sum over strips between neighbouring heights of ends and crossings: in a strip no two sides
+    cross, so that every second gap between them is inside."""
+    following = np.roll(ring, -1, axis=0)
+    (x1, y1), (x2, y2) = ring.T, following.T
+    low, high = np.minimum(y1, y2), np.maximum(y1, y2)
+    heights = np.unique(np.concatenate([ring[:, 1], crossings]))
+    areas = []
+    for lower, upper in itertools.pairwise(heights):
+        middle = (lower + upper) / 2
+        through = (low < middle) & (high > middle)
+        slope = (x2[through] - x1[through]) / (y2[through] - y1[through])
+        x = np.sort(x1[through] + (middle - y1[through]) * slope)
+        areas.append(float((x[1::2] - x[::2]).sum() * (upper - lower)))
+    return math.fsum(areas)
 
 
 def ellipse_area(
@@ -127,13 +177,18 @@ def polygon_mask(shape: tuple[int, int], points: Sequence[Point]) -> np.ndarray:
     """
     if len(points) < 3:
         raise ValueError("an area needs three points")
-    x, y = _centres(shape)
-    inside = np.zeros(shape, bool)
-    for (x1, y1), (x2, y2) in zip(points, [*points[1:], points[0]], strict=True):
-        crossed = (y >= min(y1, y2)) & (y < max(y1, y2))
-        if crossed.any():
-            at = x1 + (y[crossed] - y1) * (x2 - x1) / (y2 - y1)
-            inside[crossed] ^= x[None, :] < at[:, None]
+    height, width = shape
+    _, y = _centres(shape)
+    # How often the outline is met at the left end of each pixel, seen along its row.
+    met = np.zeros((height, width + 1), np.uint8)
+    for ends in zip(points, [*points[1:], points[0]], strict=True):
+        # From the upper end always, so that a line drawn to and fro takes itself away exactly.
+        (x1, y1), (x2, y2) = sorted(ends, key=lambda end: (end[1], end[0]))
+        rows = np.flatnonzero((y >= y1) & (y < y2))
+        if rows.size:
+            at = x1 + (y[rows] - y1) * (x2 - x1) / (y2 - y1)
+            met[rows, np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)] ^= 1
+    inside: np.ndarray = np.bitwise_xor.accumulate(met[:, :0:-1], axis=1)[:, ::-1].astype(bool)
     return inside
 
 
@@ -142,7 +197,9 @@ def statistics(values: np.ndarray, mask: np.ndarray, area: float) -> RegionStati
 
     None when no pixel that holds a value lies inside.
     """
-    chosen = np.ma.MaskedArray(values)[mask].compressed().astype(np.float64)
+    inside = np.ma.MaskedArray(values)[mask]
+    chosen = inside.compressed().astype(np.float64)
+    chosen = chosen[np.isfinite(chosen)]
     if chosen.size == 0:
         return None
     return RegionStatistics(
@@ -152,7 +209,22 @@ def statistics(values: np.ndarray, mask: np.ndarray, area: float) -> RegionStati
         float(chosen.std(ddof=1)) if chosen.size > 1 else 0.0,
         float(chosen.min()),
         float(chosen.max()),
+        int(inside.size - chosen.size),
     )
+
+
+def patient_position(geometry: PlaneGeometry, point: Point) -> tuple[float, float, float]:
+    """Where a point of the picture lies in the patient: LPS, in mm (PS3.3 C.7.6.2.1.1)."""
+    row, column = geometry.spacing
+    # The position of a plane is that of the centre of its first pixel.
+    right, down = (point[0] - 0.5) * column, (point[1] - 0.5) * row
+    x, y, z = (
+        start + right * along + down * across
+        for start, along, across in zip(
+            geometry.position, geometry.row, geometry.column, strict=True
+        )
+    )
+    return x, y, z
 
 
 def _scaled(points: Sequence[Point], spacing: Spacing | None) -> list[Point]:

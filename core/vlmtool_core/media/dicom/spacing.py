@@ -25,7 +25,8 @@ def pixel_spacing(dataset: Any, index: int = 0) -> PixelSpacing | None:
     detector = _pair(dataset, "ImagerPixelSpacing")
     modality = text(dataset, "Modality").upper()
     if stated is not None:
-        return PixelSpacing(*stated, _meaning(dataset, stated, detector, modality))
+        meaning, calibrated = _meaning(dataset, stated, detector, modality)
+        return PixelSpacing(*stated, meaning, modality in PROJECTIONS and not calibrated)
     if detector is not None and modality in PROJECTIONS:
         return _of_detector(dataset, detector)
     scanned = _pair(dataset, "NominalScannedPixelSpacing")
@@ -44,14 +45,15 @@ def _meaning(
     stated: tuple[float, float],
     detector: tuple[float, float] | None,
     modality: str,
-) -> str:
+) -> tuple[str, bool]:
+    """In words, and whether somebody has calibrated it."""
     calibration = text(dataset, "PixelSpacingCalibrationType").upper()
     if calibration in ("GEOMETRY", "FIDUCIAL"):
-        return f"PixelSpacing, calibrated by {calibration.lower()}"
+        return f"PixelSpacing, calibrated by {calibration.lower()}", True
     # Equal values state the detector once more: nobody has calibrated anything.
     if modality in PROJECTIONS and stated == detector:
-        return "at the detector"
-    return "PixelSpacing"
+        return "at the detector", False
+    return "PixelSpacing", False
 
 
 def _of_detector(dataset: Any, detector: tuple[float, float]) -> PixelSpacing:
@@ -61,9 +63,9 @@ def _of_detector(dataset: Any, detector: tuple[float, float]) -> PixelSpacing:
     if factor is None and to_detector and to_patient:
         factor = to_detector / to_patient
     if factor is None or factor < 1:
-        return PixelSpacing(*detector, "at the detector")
+        return PixelSpacing(*detector, "at the detector", projected=True)
     row, column = (value / factor for value in detector)
-    return PixelSpacing(row, column, "detector, magnification removed")
+    return PixelSpacing(row, column, "detector, magnification removed", projected=True)
 
 
 def _of_ultrasound(dataset: Any) -> PixelSpacing | None:
