@@ -13,15 +13,22 @@ from vlmtool_core.records import ErrorInfo, Frame, Json, MediaKind
 if TYPE_CHECKING:
     import numpy as np
 
+    from vlmtool_core.media.dicom.voi import LookupTable
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A VOI window in modality units (PS3.3 C.11.2). function: LINEAR, LINEAR_EXACT, SIGMOID."""
+    """A VOI window in modality units (PS3.3 C.11.2), or a VOI LUT of the file.
+
+    function : LINEAR, LINEAR_EXACT, SIGMOID; TABLE for a LUT, which is `table` then, while center
+        and width tell the values that it tells apart
+    """
 
     center: float
     width: float
     explanation: str = ""
     function: str = "LINEAR"
+    table: LookupTable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo, PixelSpacing, PlaneGeometry, Window
 from vlmtool_core.media.dicom import voi
 from vlmtool_core.media.dicom.badges import badges_of, uneven
@@ -18,23 +16,18 @@ from vlmtool_core.media.dicom.facts import (
     facts_of,
     identifying_of,
 )
-from vlmtool_core.media.dicom.geometry import plane_geometry
+from vlmtool_core.media.dicom.geometry import edge_letters, plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
 from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
-from vlmtool_core.media.dicom.pixels import PixelReader
+from vlmtool_core.media.dicom.pipeline import Pipeline
 from vlmtool_core.media.dicom.series import geometry_of
 from vlmtool_core.media.dicom.slices import Slice, read_slice, slice_of
 from vlmtool_core.media.dicom.spacing import pixel_spacing
 from vlmtool_core.media.dicom.suv import suv_factor
-from vlmtool_core.media.dicom.transform import (
-    Transform,
-    apply_palette,
-    mask_bits,
-    transform_of,
-)
 from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.media.pixels import rgb, shrink
 from vlmtool_core.media.sources import SourceBase
+from vlmtool_core.media.volumes.letters import EdgeLetters, ends_of
 from vlmtool_core.records import Frame, Json, MediaKind
 
 OPEN_OBJECTS = 4
@@ -54,16 +47,17 @@ class DicomSource(SourceBase):
 
     def __init__(self, path: Path, files: Sequence[Path] = ()) -> None:
         self._files = tuple(files) or (path,)
-        self._open: OrderedDict[int, tuple[Header, PixelReader]] = OrderedDict()
+        self._open: OrderedDict[int, Pipeline] = OrderedDict()
         self._auto: Window | None = None
-        header, reader = self._object(0)
+        first = self._object(0)
         self._times: list[float] | None = None
         with decoding(self._files[0]):
-            self._info = self._describe(path, header, reader)
+            self._info = self._describe(path, first)
 
-    def _describe(self, path: Path, header: Header, reader: PixelReader) -> MediaInfo:
+    def _describe(self, path: Path, pipeline: Pipeline) -> MediaInfo:
+        header, reader = pipeline.header, pipeline.reader
         dataset = header.dataset
-        facts = facts_of(header)
+        facts = {**facts_of(header), **pipeline.facts()}
         facts["decoder"] = reader.decoder
         geometry: tuple[str, ...] = ()
         if planes := len(overlay_groups(dataset)):
@@ -79,8 +73,10 @@ class DicomSource(SourceBase):
                 facts["slice_spacing_mm"] = spacing
         elif count > 1:
             self._times, rate = cine_times(dataset, count, reader.times_s)
-        transform = transform_of(dataset, 0)
-        badges = badges_of(dataset, transform.unit)
+        grey = None if pipeline.is_colour else pipeline.transform(0)
+        unit = grey.unit if grey is not None and pipeline.has_one_unit() else ""
+        badges = badges_of(dataset, unit)
+        notes = (*reader.notes, *pipeline.notes())
         return MediaInfo(
             path,
             MediaKind.DICOM,
@@ -89,13 +85,13 @@ class DicomSource(SourceBase):
             count,
             duration_s=self._times[-1] if self._times else None,
             rate=rate,
-            warnings=(*(badge.note for badge in badges), *geometry, *reader.notes),
+            warnings=(*(badge.note for badge in badges), *geometry, *notes),
             facts=facts,
             identifying=identifying_of(dataset),
-            windows=() if is_colour(dataset) else transform.windows,
-            unit=transform.unit,
+            windows=() if grey is None else grey.windows,
+            unit=unit,
             group=text(dataset, "PatientID"),
-            has_values=not is_colour(dataset),
+            has_values=grey is not None,
             badges=(*badges, *uneven(geometry)),
         )
 
@@ -104,23 +100,20 @@ class DicomSource(SourceBase):
         slices += [read_slice(file) for file in self._files[1:]]
         return slices
 
-    def _object(self, position: int) -> tuple[Header, PixelReader]:
-        """Header and reader of a file, the last few of them kept open."""
+    def _object(self, position: int) -> Pipeline:
+        """A file, the last few of them kept open."""
         if position in self._open:
             self._open.move_to_end(position)
             return self._open[position]
-        header = read_header(self._files[position])
-        reader = PixelReader(header)
-        self._open[position] = (header, reader)
+        self._open[position] = Pipeline(read_header(self._files[position]))
         while len(self._open) > OPEN_OBJECTS:
-            _, (_, oldest) = self._open.popitem(last=False)
-            oldest.close()
-        return header, reader
+            self._open.popitem(last=False)[1].close()
+        return self._open[position]
 
-    def _locate(self, index: int) -> tuple[Header, PixelReader, int]:
+    def _locate(self, index: int) -> tuple[Pipeline, int]:
         self._check_index(index)
         position, frame = (index, 0) if len(self._files) > 1 else (0, index)
-        return *self._object(position), frame
+        return self._object(position), frame
 
     def modality_values(self, index: int = 0) -> np.ma.MaskedArray:
         """Values before windowing: masked float32 (h, w) in `info.unit`; padding is masked.
@@ -130,38 +123,69 @@ class DicomSource(SourceBase):
         MediaError : it cannot be decoded
         ValueError : the picture is in colour
         """
-        header, reader, frame = self._locate(index)
-        if is_colour(header.dataset):
+        pipeline, frame = self._locate(index)
+        if pipeline.is_colour:
             raise ValueError(f"{self.path}: a colour picture has no modality values")
-        return self._values(header, reader, frame)[0]
+        return pipeline.values(frame)
 
     def stored_values(self, index: int = 0) -> np.ndarray:
-        """Values as the file has them, (h, w), before any transform.
+        """Values of the stored bits, (h, w), before any transform; read-only.
 
         Raises
         ------
         MediaError : it cannot be decoded
         ValueError : the picture is in colour
         """
-        header, reader, frame = self._locate(index)
-        if is_colour(header.dataset):
+        pipeline, frame = self._locate(index)
+        if pipeline.is_colour:
             raise ValueError(f"{self.path}: a colour picture has no stored grey values")
-        return reader.read(frame)[0]
+        return pipeline.stored(frame)
+
+    def windows(self, index: int = 0) -> tuple[Window, ...]:
+        """VOI tables and windows that the header has for a frame, the default first.
+
+        Raises
+        ------
+        MediaError
+        """
+        pipeline, frame = self._locate(index)
+        return () if pipeline.is_colour else pipeline.transform(frame).windows
+
+    def unit(self, index: int = 0) -> str:
+        """The unit of a frame's modality values, "" when unknown.
+
+        Raises
+        ------
+        MediaError
+        """
+        pipeline, frame = self._locate(index)
+        return "" if pipeline.is_colour else pipeline.transform(frame).unit
 
     @property
     def is_colour(self) -> bool:
         """Whether there are no modality values: RGB, YBR or PALETTE COLOR."""
-        return is_colour(self._object(0)[0].dataset)
+        return self._object(0).is_colour
 
     def spacing(self, index: int = 0) -> PixelSpacing | None:
         """Millimetres per pixel of a frame; None when the header does not say."""
-        header, _, frame = self._locate(index)
-        return pixel_spacing(header.dataset, frame)
+        pipeline, frame = self._locate(index)
+        return pixel_spacing(pipeline.header.dataset, frame)
 
     def geometry(self, index: int = 0) -> PlaneGeometry | None:
         """Where a frame lies in the patient; None when the header does not say."""
-        header, _, frame = self._locate(index)
-        return plane_geometry(header.dataset, frame)
+        pipeline, frame = self._locate(index)
+        return plane_geometry(pipeline.header.dataset, frame)
+
+    def letters(self, index: int = 0) -> EdgeLetters | None:
+        """What lies at the edges of a frame; None when the header does not say."""
+        pipeline, frame = self._locate(index)
+        return edge_letters(pipeline.header.dataset, frame)
+
+    def axis_ends(self) -> tuple[tuple[str, str], ...] | None:
+        """Letters of both ends of the patient's axes; None where they cannot be known."""
+        dataset = self._object(0).header.dataset
+        anatomy = text(dataset, "AnatomicalOrientationType").upper()
+        return ends_of(anatomy, text(dataset, "BodyPartExamined"))
 
     def overlays(self, index: int = 0) -> tuple[OverlayPlane, ...]:
         """Drawings that lie over a frame; they are in no picture that a model is given.
@@ -170,7 +194,8 @@ class DicomSource(SourceBase):
         ------
         MediaError : a plane, or the pixels that hide one, cannot be read
         """
-        header, reader, frame = self._locate(index)
+        pipeline, frame = self._locate(index)
+        header, reader = pipeline.header, pipeline.reader
         if not overlay_groups(header.dataset):
             return ()
         stored = reader.read_allocated(frame)
@@ -183,8 +208,7 @@ class DicomSource(SourceBase):
         ------
         UnsupportedMediaError : names the element that does not allow it
         """
-        header, _, _ = self._locate(index)
-        return suv_factor(header.dataset)
+        return suv_factor(self._locate(index)[0].header.dataset)
 
     def auto_window(self) -> Window:
         """The window used when the file has none: 1st to 99th percentile of the middle frame."""
@@ -195,39 +219,25 @@ class DicomSource(SourceBase):
 
     def is_inverted(self, index: int = 0) -> bool:
         """Whether low values are white (MONOCHROME1)."""
-        header, _, frame = self._locate(index)
-        return transform_of(header.dataset, frame).inverted
-
-    def _values(
-        self, header: Header, reader: PixelReader, frame: int
-    ) -> tuple[np.ma.MaskedArray, Transform]:
-        stored, _ = reader.read(frame)
-        with decoding(header.path):
-            transform = transform_of(header.dataset, frame)
-            values = transform.modality_values(stored)
-            if transform.table is not None or values.data.dtype.kind != "f":
-                return values, transform
-            kept = mask_bits(stored, header.dataset)
-            if kept is not stored:
-                clean = transform.modality_values(kept)
-                values = np.ma.MaskedArray(clean.data, mask=values.mask)
-        return values, transform
+        pipeline, frame = self._locate(index)
+        return not pipeline.is_colour and pipeline.transform(frame).inverted
 
     def frame(
         self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
     ) -> Frame:
         """See `MediaSource.frame`. `window` applies to grey pictures only."""
-        header, reader, position = self._locate(index)
-        provenance: dict[str, Json] = {"format": "DICOM", "transfer_syntax": header.transfer_syntax}
-        if is_colour(header.dataset):
-            pixels = self._colour(header, reader, position)
+        pipeline, position = self._locate(index)
+        syntax = pipeline.header.transfer_syntax
+        provenance: dict[str, Json] = {"format": "DICOM", "transfer_syntax": syntax}
+        if pipeline.is_colour:
+            pixels = pipeline.colour(position, provenance)
         else:
-            pixels = self._grey(header, reader, position, window, provenance)
-        provenance["decoder"] = reader.decoder
+            pixels = pipeline.grey(position, window, self._automatic, provenance)
+        provenance["decoder"] = pipeline.reader.decoder
         # What a caption may say of the picture; none of it identifies a person.
         provenance["facts"] = {k: v for k, v in self._info.facts.items() if k in _SPOKEN_FACTS}
         size = (int(pixels.shape[1]), int(pixels.shape[0]))
-        with decoding(header.path):
+        with decoding(pipeline.header.path):
             shown = shrink(rgb(pixels), max_side)
         time_s = self._times[index] if self._times else None
         if (shown.shape[1], shown.shape[0]) == size:
@@ -235,58 +245,12 @@ class DicomSource(SourceBase):
         provenance["resized"] = [int(shown.shape[1]), int(shown.shape[0])]
         return Frame(shown, index, time_s, provenance, size)
 
-    def _grey(
-        self,
-        header: Header,
-        reader: PixelReader,
-        frame: int,
-        window: Window | None,
-        provenance: dict[str, Json],
-    ) -> np.ndarray:
-        values, transform = self._values(header, reader, frame)
-        provenance["inverted"] = transform.inverted
-        with decoding(header.path):
-            if window is None and transform.voi_tables:
-                table = transform.voi_tables[0]
-                provenance["voi"] = {"function": "TABLE", "explanation": table.explanation}
-                return voi.finish(table.grey(values.data), values, inverted=transform.inverted)
-            chosen = window or (
-                transform.windows[0] if transform.windows else self._fallback(values)
-            )
-            provenance["voi"] = {
-                "function": chosen.function,
-                "center": chosen.center,
-                "width": chosen.width,
-                "explanation": chosen.explanation,
-            }
-            return voi.render_window(values, chosen, inverted=transform.inverted)
-
-    def _fallback(self, values: np.ma.MaskedArray) -> Window:
+    def _automatic(self, values: np.ma.MaskedArray) -> Window:
         if (self._info.frame_count or 1) == 1:
             self._auto = self._auto or voi.percentile_window(values)
         return self.auto_window()
 
-    def _colour(self, header: Header, reader: PixelReader, frame: int) -> np.ndarray:
-        values, photometric = reader.read(frame)
-        with decoding(header.path):
-            if photometric == "PALETTE COLOR":
-                return apply_palette(values, header.dataset)
-            if values.ndim != 3 or values.shape[2] < 3:
-                raise DamagedMediaError(
-                    f"{photometric} with {reader.samples} samples per pixel", path=header.path
-                )
-            if values.dtype == np.uint8:
-                return values
-            full = float(2**reader.bits_stored - 1)
-            grey = np.rint(values.astype(np.float32) * np.float32(255 / full))
-            return np.clip(grey, 0, 255).astype(np.uint8)
-
     def close(self) -> None:
-        for _, reader in self._open.values():
-            reader.close()
+        for pipeline in self._open.values():
+            pipeline.close()
         self._open.clear()
-
-
-def is_colour(dataset: Any) -> bool:
-    """RGB, YBR or PALETTE COLOR."""
-    return not text(dataset, "PhotometricInterpretation").upper().startswith("MONOCHROME")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vlmtool_core.media.base import PixelSpacing
+from vlmtool_core.media.dicom.functional_groups import functional_group
 from vlmtool_core.media.dicom.header import number, numbers, text
-from vlmtool_core.media.dicom.transform import functional_group
 
 # Projections: what lies nearer to the tube is larger on the detector.
 PROJECTIONS = frozenset({"CR", "DX", "IO", "MG", "PX", "RF", "XA"})

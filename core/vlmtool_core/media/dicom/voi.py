@@ -5,7 +5,7 @@ Modality values are (h, w) float32 arrays; a masked array marks padding, which i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,11 +17,54 @@ LINEAR = "LINEAR"
 LINEAR_EXACT = "LINEAR_EXACT"
 SIGMOID = "SIGMOID"
 FUNCTIONS = (LINEAR, LINEAR_EXACT, SIGMOID)
+TABLE = "TABLE"
 AUTO_PERCENTILES = (1.0, 99.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LookupTable:
+    """A Modality, VOI, presentation or palette LUT: values below `first` take the first entry,
+    above the last one.
+
+    entries : float32 (n,); bits : of an entry, its full scale is 2**bits - 1
+    """
+
+    first: int
+    entries: Array = field(repr=False)
+    bits: int
+    explanation: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LookupTable):
+            return NotImplemented
+        same = (self.first, self.bits) == (other.first, other.bits)
+        return same and np.array_equal(self.entries, other.entries)
+
+    def __hash__(self) -> int:
+        return hash((self.first, self.bits, len(self.entries)))
+
+    def apply(self, values: Array) -> Array:
+        """Entries for `values`, float32 of the same shape."""
+        # In int64: indices in the values' own type wrap around.
+        with np.errstate(invalid="ignore"):
+            index = np.rint(np.asarray(values, dtype=np.float64)) - self.first
+        index = np.clip(np.nan_to_num(index), 0, len(self.entries) - 1)
+        return self.entries[index.astype(np.int64)]
+
+    def grey(self, values: Array) -> Array:
+        """Entries scaled to [0, 255], float32."""
+        return self.apply(values) * np.float32(255 / (2**self.bits - 1))
+
+    def window(self, explanation: str) -> Window:
+        """The table as a choice among windows, as wide as the values that it tells apart."""
+        count = len(self.entries)
+        return Window(self.first + count / 2, float(count), explanation, TABLE, self)
 
 
 def is_valid(window: Window) -> bool:
     """Whether the width is allowed: at least 1 for LINEAR, positive otherwise."""
+    if window.function == TABLE:
+        return window.table is not None
     if not np.isfinite(window.center) or not np.isfinite(window.width):
         return False
     return window.width >= 1 if window.function == LINEAR else window.width > 0
@@ -34,6 +77,8 @@ def apply_window(values: Array, window: Window) -> Array:
     ------
     ValueError : the width is too small, or the function is none of the standard
     """
+    if window.function == TABLE and window.table is not None:
+        return window.table.grey(np.asarray(values, dtype=np.float32))
     if window.function not in FUNCTIONS:
         raise ValueError(f"VOI LUT function {window.function!r} is none of {FUNCTIONS}")
     if not is_valid(window):
@@ -52,13 +97,31 @@ def apply_window(values: Array, window: Window) -> Array:
     return np.clip(grey, 0, 255, out=grey)
 
 
-def render_window(values: Array, window: Window, *, inverted: bool = False) -> Array:
-    """uint8 (h, w) for the screen; `inverted` for MONOCHROME1, applied last. Padding is black."""
-    return finish(apply_window(values, window), values, inverted=inverted)
+def render_window(
+    values: Array,
+    window: Window,
+    *,
+    inverted: bool = False,
+    presentation: LookupTable | None = None,
+) -> Array:
+    """uint8 (h, w) for the screen; padding is black.
+
+    inverted : for MONOCHROME1, applied last; presentation : see `finish`
+    """
+    grey = apply_window(values, window)
+    return finish(grey, values, inverted=inverted, presentation=presentation)
 
 
-def finish(grey: Array, values: Array, *, inverted: bool) -> Array:
-    """Round grey values in [0, 255], invert them if asked, and blacken the padding of `values`."""
+def finish(
+    grey: Array, values: Array, *, inverted: bool, presentation: LookupTable | None = None
+) -> Array:
+    """Round grey values in [0, 255], invert them if asked, and blacken the padding of `values`.
+
+    presentation : a Presentation LUT (PS3.3 C.11.4); it spans the whole range of grey
+    """
+    if presentation is not None:
+        last = len(presentation.entries) - 1
+        grey = presentation.grey(grey * np.float32(last / 255) + presentation.first)
     shown = np.rint(grey).astype(np.uint8)
     if inverted:
         shown = np.subtract(255, shown, dtype=np.uint8)
@@ -66,6 +129,24 @@ def finish(grey: Array, values: Array, *, inverted: bool) -> Array:
     if mask is not None and mask.any():
         shown[mask] = 0
     return shown
+
+
+def rescaled(window: Window, factor: float, offset: float) -> Window:
+    """The window that shows `factor` * x + `offset` as the given one shows x.
+
+    Raises
+    ------
+    ValueError : the factor is not positive, or a table would have to be stretched
+    """
+    if factor == 1 and offset == 0:
+        return window
+    if factor <= 0 or window.function == TABLE:
+        raise ValueError("the window cannot be rescaled")
+    center, width, function = window.center, window.width, window.function
+    if function == LINEAR and factor != 1 and width > 1:
+        # The half and the whole that LINEAR takes off are in the unit of x (PS3.3 C.11.2.1.2.1).
+        center, width, function = center - 0.5, width - 1, LINEAR_EXACT
+    return Window(factor * center + offset, factor * width, window.explanation, function)
 
 
 def percentile_window(values: Array) -> Window:
@@ -81,26 +162,3 @@ def percentile_window(values: Array) -> Window:
         # One value only: the middle of the grey scale shows that there is something.
         return Window(low, 1.0, "constant", LINEAR_EXACT)
     return Window((low + high) / 2, high - low, "1-99 percentile", LINEAR_EXACT)
-
-
-@dataclass(frozen=True)
-class LookupTable:
-    """A Modality or VOI LUT: values below `first` take the first entry, above the last one.
-
-    entries : float32 (n,); bits : of an entry, its full scale is 2**bits - 1
-    """
-
-    first: int
-    entries: Array
-    bits: int
-    explanation: str = ""
-
-    def apply(self, values: Array) -> Array:
-        """Entries for `values`, float32 of the same shape."""
-        # In int64: indices in the values' own type wrap around.
-        index = np.rint(np.asarray(values, dtype=np.float64)).astype(np.int64) - self.first
-        return self.entries[np.clip(index, 0, len(self.entries) - 1)]
-
-    def grey(self, values: Array) -> Array:
-        """Entries scaled to [0, 255], float32."""
-        return self.apply(values) * np.float32(255 / (2**self.bits - 1))
