@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from vlmtool_core.media.dicom.header import Header, number, numbers, text
-from vlmtool_core.media.dicom.pixels import transfer_syntax_name
 from vlmtool_core.media.dicom.spacing import pixel_spacing
+from vlmtool_core.media.dicom.syntaxes import syntax_name
 from vlmtool_core.records import Json
 
 # Shown in a panel that one switch hides; never given to a model.
@@ -41,7 +42,7 @@ def facts_of(header: Header) -> dict[str, Json]:
         laterality = text(dataset, "Laterality").upper()
         facts.update({"laterality": laterality} if laterality in ("L", "R", "B") else {})
     facts["bits_stored"] = int(number(dataset, "BitsStored") or 0)
-    facts["transfer_syntax"] = transfer_syntax_name(header.transfer_syntax).split(" (1.2")[0]
+    facts["transfer_syntax"] = syntax_name(header.transfer_syntax).split(" (1.2")[0]
     facts.update(_spacing(dataset))
     aspect = numbers(dataset, "PixelAspectRatio")
     if len(aspect) == 2 and aspect[0] != aspect[1] and "pixel_spacing_mm" not in facts:
@@ -64,19 +65,31 @@ def identifying_of(dataset: Any) -> dict[str, str]:
     return {keyword: value for keyword, value in values.items() if value}
 
 
-def cine_times(dataset: Any, count: int) -> tuple[list[float] | None, float | None]:
-    """Seconds of each frame from the first, and the rate to show them at; None when unknown."""
+def cine_times(
+    dataset: Any, count: int, stream: Sequence[float] | None = None
+) -> tuple[list[float] | None, float | None]:
+    """Seconds of each frame from the first, and the rate to show them at; None when unknown.
+
+    stream : the times that an encapsulated video states, used where the header has none
+    """
+    times = _header_times(dataset, count)
+    if times is None and stream is not None and len(stream) >= count:
+        times = list(stream[:count])
+    rate = number(dataset, "RecommendedDisplayFrameRate") or number(dataset, "CineRate")
+    if not rate and times and times[-1] > 0:
+        rate = (count - 1) / times[-1]
+    return times, rate if rate and count > 1 else None
+
+
+def _header_times(dataset: Any, count: int) -> list[float] | None:
     step_ms = number(dataset, "FrameTime")
     steps = numbers(dataset, "FrameTimeVector")
-    times: list[float] | None = None
     if len(steps) == count and count > 1:
         total, times = 0.0, []
         for step in [0.0, *steps[1:]]:
             total += step / 1000
             times.append(total)
-    elif step_ms and step_ms > 0 and count > 1:
-        times = [i * step_ms / 1000 for i in range(count)]
-    rate = number(dataset, "RecommendedDisplayFrameRate") or number(dataset, "CineRate")
-    if not rate and times and times[-1] > 0:
-        rate = (count - 1) / times[-1]
-    return times, rate if rate and count > 1 else None
+        return times
+    if step_ms and step_ms > 0 and count > 1:
+        return [i * step_ms / 1000 for i in range(count)]
+    return None

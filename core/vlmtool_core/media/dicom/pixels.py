@@ -1,61 +1,43 @@
-"""Decodes one frame of a DICOM object at a time, with the decoder pinned per transfer syntax."""
+"""Decodes one frame of a DICOM object at a time, with the decoder pinned per object."""
 
 from __future__ import annotations
 
+import logging
 import struct
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.budget import check_frames, check_memory, check_pixels
-from vlmtool_core.media.dicom.header import (
-    DEFLATED,
-    EXPLICIT_BE,
-    EXPLICIT_LE,
-    IMPLICIT_LE,
-    Header,
-    number,
-    require_pixels,
+from vlmtool_core.media.dicom.clip import EncapsulatedClip
+from vlmtool_core.media.dicom.codecs import PixelFormat, decode
+from vlmtool_core.media.dicom.fragments import FrameTable, frame_table, read_frame
+from vlmtool_core.media.dicom.header import EXPLICIT_BE, Header, number, require_pixels, text
+from vlmtool_core.media.dicom.photometric import photometric_of
+from vlmtool_core.media.dicom.syntaxes import (
+    DEFLATED_FRAMES,
+    RLE,
+    Coding,
+    Decoder,
+    decoder_version,
+    syntax_name,
+    syntax_of,
 )
 from vlmtool_core.media.pictures.images import decoding
 
-_JPEG = "1.2.840.10008.1.2.4"
-JPEG_EXTENDED = f"{_JPEG}.51"
-# First choice first; the first that decodes an object's first frame decodes all of it.
-DECODERS: dict[str, tuple[str, ...]] = {
-    IMPLICIT_LE: ("",),
-    EXPLICIT_LE: ("",),
-    EXPLICIT_BE: ("",),
-    DEFLATED: ("",),
-    f"{_JPEG}.50": ("pillow", "gdcm"),
-    JPEG_EXTENDED: ("pillow", "gdcm"),
-    f"{_JPEG}.57": ("gdcm",),
-    f"{_JPEG}.70": ("gdcm",),
-    f"{_JPEG}.80": ("pyjpegls", "gdcm"),
-    f"{_JPEG}.81": ("pyjpegls", "gdcm"),
-    f"{_JPEG}.90": ("pylibjpeg", "gdcm"),
-    f"{_JPEG}.91": ("pylibjpeg", "gdcm"),
-    f"{_JPEG}.201": ("pylibjpeg",),
-    f"{_JPEG}.202": ("pylibjpeg",),
-    f"{_JPEG}.203": ("pylibjpeg",),
-    "1.2.840.10008.1.2.5": ("pylibjpeg", "pydicom"),
-}
-_DISTRIBUTIONS = {
-    "": "pydicom",
-    "pydicom": "pydicom",
-    "pillow": "pillow",
-    "gdcm": "python-gdcm",
-    "pyjpegls": "pyjpegls",
-}
+log = logging.getLogger(__name__)
+
+_HALF_CHROMA = ("YBR_FULL_422", "YBR_PARTIAL_422")
 
 
 class PixelReader:
     """Frames of one object as stored values; keeps the file open until `close`.
 
     rows, columns, frame_count, samples, bits_stored : of the header, checked against the limits
+    notes : what a user must know of how the frames lie in the file
 
     Raises
     ------
@@ -65,22 +47,44 @@ class PixelReader:
     """
 
     def __init__(self, header: Header) -> None:
+        self._syntax = syntax_of(header.transfer_syntax, header.path)
         require_pixels(header)
         self._header = header
         self._stream: BinaryIO | None = None
-        self._plugin: str | None = None
-        self._fragments: list[tuple[int, int]] | None = None
+        self._decoder: Decoder | None = None
+        self._passed_over: tuple[Decoder, ...] = ()
         self.rows = self._required("Rows")
         self.columns = self._required("Columns")
         self.samples = int(number(header.dataset, "SamplesPerPixel") or 1)
         self.bits_allocated = self._required("BitsAllocated")
         self.bits_stored = int(number(header.dataset, "BitsStored") or self.bits_allocated)
         self.frame_count = max(1, int(number(header.dataset, "NumberOfFrames") or 1))
-        self._check()
+        check_pixels(self.path, self.columns, self.rows)
+        check_frames(self.path, self.frame_count)
+        self._format = self._format_of()
+        self._table: FrameTable | None = None
+        self._clip: EncapsulatedClip | None = None
+        self._present = self.frame_count
+        self.notes: tuple[str, ...] = ()
+        self._find_frames()
 
     @property
     def path(self) -> Path:
         return self._header.path
+
+    @property
+    def decoder(self) -> str:
+        """Name and version of the decoder in use, or of the first choice before any was."""
+        chosen = self._decoder
+        if chosen is None:
+            chosen = self._syntax.choices(self.bits_stored)[0]
+        failed = " and ".join(decoder_version(one) for one in self._passed_over)
+        return decoder_version(chosen) + (f" ({failed} cannot decode it)" if failed else "")
+
+    @property
+    def times_s(self) -> tuple[float, ...] | None:
+        """Seconds of each frame as an encapsulated video states them; None for all else."""
+        return None if self._clip is None else self._clip.times_s
 
     def _required(self, keyword: str) -> int:
         value = number(self._header.dataset, keyword)
@@ -88,38 +92,90 @@ class PixelReader:
             raise DamagedMediaError(f"the header lacks {keyword}", path=self.path, field=keyword)
         return int(value)
 
-    def _check(self) -> None:
-        check_pixels(self.path, self.columns, self.rows)
-        check_frames(self.path, self.frame_count)
-        if self._header.transfer_syntax not in DECODERS:
-            name = transfer_syntax_name(self._header.transfer_syntax)
-            raise UnsupportedMediaError(
-                f"no decoder here for the transfer syntax {name}",
-                path=self.path,
-                remedy="Export it from the archive as Explicit VR Little Endian.",
-            )
-        if DECODERS[self._header.transfer_syntax] == ("",):
-            self._check_native_length()
+    def _format_of(self) -> PixelFormat:
+        dataset = self._header.dataset
+        return PixelFormat(
+            self.rows,
+            self.columns,
+            self.samples,
+            self.bits_allocated,
+            self.bits_stored,
+            signed=int(number(dataset, "PixelRepresentation") or 0) == 1,
+            photometric=photometric_of(dataset),
+            planar=int(number(dataset, "PlanarConfiguration") or 0),
+            keyword=self._header.keyword,
+            vr=self._header.vr,
+        )
 
-    def _check_native_length(self) -> None:
+    # Where the frames lie --------------------------------------------------------------------
+
+    def _find_frames(self) -> None:
+        if self._syntax.coding is Coding.NATIVE:
+            self._find_native()
+            return
+        if self._header.length is not None:
+            raise DamagedMediaError(
+                "its pixel data lie bare in the file, although its transfer syntax is "
+                f"{syntax_name(self._header.transfer_syntax)}",
+                path=self.path,
+                field="PixelData",
+            )
+        with self._header.opener() as stream, decoding(self.path):
+            video = self._syntax.coding is Coding.VIDEO
+            table = frame_table(
+                stream,
+                self._header.offset,
+                1 if video else self.frame_count,
+                extended=() if video else self._extended_offsets(),
+                one_each=self._header.transfer_syntax in (RLE, DEFLATED_FRAMES),
+            )
+        if not table.frames:
+            raise DamagedMediaError("there is no frame in its pixel data", path=self.path)
+        if video:
+            parts = [part for frame in table.frames for part in frame]
+            self._clip = EncapsulatedClip(self._header, parts, self.rows, self.columns)
+            self._present = len(self._clip)
+            self.notes = self._clip.notes_on(self.frame_count)
+            return
+        self._table, self.notes = table, table.notes
+        self._present = min(self.frame_count, len(table.frames))
+
+    def _extended_offsets(self) -> Sequence[int]:
+        """Of the Extended Offset Table (PS3.3 C.7.6.3.1.8)."""
+        raw = self._header.dataset.get("ExtendedOffsetTable")
+        if not isinstance(raw, bytes):
+            return ()
+        return struct.unpack(f"<{len(raw) // 8}Q", raw[: len(raw) // 8 * 8])
+
+    def _find_native(self) -> None:
         header = self._header
         if header.length is None:
             raise DamagedMediaError(
                 "compressed pixel data under an uncompressed transfer syntax", path=self.path
             )
-        bits = self.rows * self.columns * self.samples * self.bits_allocated * self.frame_count
-        subsampled = text_of(header, "PhotometricInterpretation") == "YBR_FULL_422"
-        expected = -(-bits // 8) * 2 // 3 if subsampled else -(-bits // 8)
         with header.opener() as stream:
-            present = stream.seek(0, 2) - header.offset
-        actual = min(header.length, present)
-        if actual < expected:
-            raise DamagedMediaError(
+            present = min(header.length, stream.seek(0, 2) - header.offset)
+        expected = -(-self._native_bits() * self.frame_count // 8)
+        if present < expected:
+            self._present = present * 8 // self._native_bits()
+            self.notes = (
                 f"truncated: the header asks for {expected} bytes of pixel data, "
-                f"there are {actual}",
-                path=self.path,
-                field="PixelData",
+                f"there are {present}",
             )
+            if self._present == 0:
+                raise DamagedMediaError(self.notes[0], path=self.path, field="PixelData")
+        elif (more := (present - expected) * 8 // self._native_bits()) > 0:
+            self.notes = (
+                f"the header says {self.frame_count} frames, the file holds "
+                f"{self.frame_count + more}",
+            )
+
+    def _native_bits(self) -> int:
+        """Bits of one uncompressed frame."""
+        bits = self.rows * self.columns * self.samples * self.bits_allocated
+        return bits * 2 // 3 if self._format.photometric in _HALF_CHROMA else bits
+
+    # Reading ---------------------------------------------------------------------------------
 
     def read(self, index: int) -> tuple[np.ndarray, str]:
         """Stored values (h, w) or RGB (h, w, 3), and the photometric interpretation they have.
@@ -130,21 +186,91 @@ class PixelReader:
         """
         bytes_each = max(1, self.bits_allocated // 8)
         check_memory(self.path, self.rows * self.columns * self.samples * bytes_each * 4)
-        if self._header.transfer_syntax == JPEG_EXTENDED and self.bits_stored > 8:
-            return self._decode_deep_jpeg(index)
-        if self._plugin is not None:
-            return self._decode(index, self._plugin)
-        choices = DECODERS[self._header.transfer_syntax]
-        for plugin in choices[:-1]:
+        if index >= self._present:
+            raise DamagedMediaError(
+                f"frame {index + 1} is missing: the header says {self.frame_count} frames, "
+                f"{self._present} are in the file",
+                path=self.path,
+                field="NumberOfFrames",
+            )
+        if self._syntax.coding is Coding.NATIVE:
+            return self._read_native(index)
+        if self._clip is not None:
+            return self._clip.frame(index), "RGB"
+        if self._decoder is None and (first := self._pin(index)) is not None:
+            return first
+        assert self._decoder is not None
+        return self._decode(index, self._decoder)
+
+    def _pin(self, index: int) -> tuple[np.ndarray, str] | None:
+        """Choose the decoder by the first frame, whichever frame is asked for first.
+
+        The pixels of a frame never depend on what was read before. Gives the first frame where
+        that is the one that was asked for.
+        """
+        choices = self._syntax.choices(self.bits_stored)
+        if len(choices) == 1:
+            self._decoder = choices[0]
+            return None
+        for place, decoder in enumerate(choices):
             try:
-                result = self._decode(index, plugin)
-            except DamagedMediaError:
+                result = self._decode(0, decoder)
+            except DamagedMediaError as error:
+                log.debug("%s does not decode the first frame: %s", decoder, error.message)
                 continue
-            self._plugin = plugin
-            return result
-        result = self._decode(index, choices[-1])
-        self._plugin = choices[-1]
-        return result
+            self._decoder, self._passed_over = decoder, choices[:place]
+            return result if index == 0 else None
+        self._decoder = choices[0]
+        return None
+
+    def _decode(self, index: int, decoder: Decoder) -> tuple[np.ndarray, str]:
+        assert self._table is not None
+        with decoding(self.path):
+            data = read_frame(self._opened(), self._table.frames[index])
+            values, photometric = decode(decoder, self._header.transfer_syntax, data, self._format)
+        return self._checked(values), photometric
+
+    def _read_native(self, index: int) -> tuple[np.ndarray, str]:
+        from pydicom.pixels.decoders.base import get_decoder
+
+        self._decoder = Decoder.NATIVE
+        stream = self._opened()
+        with decoding(self.path):
+            if self.bits_allocated == 1 and self.samples == 1:
+                return self._read_bits(stream, index), self._format.photometric
+            stream.seek(self._header.offset)
+            options = {**self._format.pydicom_options(), "number_of_frames": self.frame_count}
+            photometric = self._format.photometric
+            if partial := photometric == "YBR_PARTIAL_422":
+                # Laid out as YBR_FULL_422 is; pydicom knows that one alone.
+                options["photometric_interpretation"] = "YBR_FULL_422"
+            values, facts = get_decoder(self._header.transfer_syntax).as_array(
+                stream, index=index, raw=partial, **options
+            )
+        found = photometric if partial else str(facts.get("photometric_interpretation", ""))
+        return self._checked(values), found
+
+    def _read_bits(self, stream: BinaryIO, index: int) -> np.ndarray:
+        """A frame of single bits, which need not begin at a byte (PS3.5 8.1.1)."""
+        first = index * self.rows * self.columns
+        stream.seek(self._header.offset + first // 8)
+        raw = stream.read((first % 8 + self.rows * self.columns + 7) // 8)
+        bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[first % 8 :]
+        return bits[: self.rows * self.columns].reshape(self.rows, self.columns)
+
+    def _checked(self, values: np.ndarray) -> np.ndarray:
+        expected = (self.rows, self.columns)
+        if values.shape[:2] != expected or values.ndim not in (2, 3):
+            raise DamagedMediaError(
+                f"the pixel data decode to {values.shape}, the header says {expected}",
+                path=self.path,
+            )
+        return values
+
+    def _opened(self) -> BinaryIO:
+        if self._stream is None:
+            self._stream = self._header.opener()
+        return self._stream
 
     def read_allocated(self, index: int) -> np.ndarray | None:
         """uint (rows, columns) with every allocated bit as it is in the file; None where that
@@ -154,126 +280,16 @@ class PixelReader:
         if header.length is None or self.samples > 1 or self.bits_allocated not in (8, 16, 32):
             return None
         order = ">" if header.transfer_syntax == EXPLICIT_BE else "<"
-        kind = np.dtype(f"{order}u{self.bits_allocated // 8}")
-        size = self.rows * self.columns * kind.itemsize
-        with header.opener() as stream:
-            stream.seek(header.offset + index * size)
-            data = stream.read(size)
-        return np.frombuffer(data, kind).reshape(self.rows, self.columns)
-
-    @property
-    def decoder(self) -> str:
-        """Name and version of the decoder that is in use."""
-        plugin = self._plugin or ""
-        distribution = _DISTRIBUTIONS.get(plugin)
-        if plugin == "pylibjpeg":
-            rle = self._header.transfer_syntax.endswith(".1.2.5")
-            distribution = "pylibjpeg-rle" if rle else "pylibjpeg-openjpeg"
-        name = distribution or "pydicom"
-        return f"{name} {version(name)}"
-
-    def _decode(self, index: int, plugin: str) -> tuple[np.ndarray, str]:
-        from pydicom.pixels.decoders.base import get_decoder
-
-        decoder = get_decoder(self._header.transfer_syntax)
-        with decoding(self.path):
-            source, index, options = self._source(index)
-            values, facts = decoder.as_array(source, index=index, decoding_plugin=plugin, **options)
-        expected = (self.rows, self.columns)
-        if values.shape[:2] != expected or values.ndim not in (2, 3):
-            raise DamagedMediaError(
-                f"the pixel data decode to {values.shape}, the header says {expected}",
-                path=self.path,
-            )
-        return values, str(facts.get("photometric_interpretation", ""))
-
-    def _decode_deep_jpeg(self, index: int) -> tuple[np.ndarray, str]:
-        from vlmtool_core.media.dicom.deep_jpeg import read_deep_jpeg
-
-        self._plugin = "gdcm"
-        check_memory(self.path, self.rows * self.columns * 4 * self.frame_count)
-        with decoding(self.path):
-            values = read_deep_jpeg(self.path, index, self.rows, self.columns)
-        return values, text_of(self._header, "PhotometricInterpretation")
-
-    def _options(self) -> dict[str, Any]:
-        """What pydicom's decoders need to know of the Image Pixel module."""
-        dataset = self._header.dataset
-        options: dict[str, Any] = {
-            "rows": self.rows,
-            "columns": self.columns,
-            "samples_per_pixel": self.samples,
-            "photometric_interpretation": text_of(self._header, "PhotometricInterpretation"),
-            "bits_allocated": self.bits_allocated,
-            "bits_stored": self.bits_stored,
-            "number_of_frames": self.frame_count,
-            "pixel_keyword": self._header.keyword,
-            "pixel_vr": self._header.vr,
-            "pixel_representation": int(number(dataset, "PixelRepresentation") or 0),
-        }
-        if self.samples > 1:
-            options["planar_configuration"] = int(number(dataset, "PlanarConfiguration") or 0)
-        if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-            options["extended_offsets"] = (
-                dataset.ExtendedOffsetTable,
-                dataset.ExtendedOffsetTableLengths,
-            )
-        return options
-
-    def _source(self, index: int) -> tuple[BinaryIO | bytes, int, dict[str, Any]]:
-        """The stream at its pixel data; for one of many encapsulated frames, that frame alone."""
-        options = self._options()
-        if self._stream is None:
-            self._stream = self._header.opener()
-        if self._header.length is None and self.frame_count > 1:
-            if self._fragments is None:
-                self._fragments = _one_fragment_per_frame(
-                    self._stream, self._header.offset, self.frame_count
-                )
-            if self._fragments:
-                options.pop("extended_offsets", None)
-                options["number_of_frames"] = 1
-                return _encapsulate(self._stream, *self._fragments[index]), 0, options
-        self._stream.seek(self._header.offset)
-        return self._stream, index, options
+        size = self.rows * self.columns * self.bits_allocated // 8
+        stream = self._opened()
+        stream.seek(header.offset + index * size)
+        kind = f"{order}u{self.bits_allocated // 8}"
+        data = np.frombuffer(stream.read(size), kind)
+        return data.reshape(self.rows, self.columns)
 
     def close(self) -> None:
+        if self._clip is not None:
+            self._clip.close()
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-def _one_fragment_per_frame(
-    stream: BinaryIO, offset: int, frame_count: int
-) -> list[tuple[int, int]]:
-    """(offset, length) of each frame's only fragment; empty when frames have several."""
-    stream.seek(offset)
-    items: list[tuple[int, int]] = []
-    while True:
-        head = stream.read(8)
-        if len(head) < 8:
-            break
-        group, element, length = struct.unpack("<HHI", head)
-        if (group, element) != (0xFFFE, 0xE000) or length == 0xFFFFFFFF:
-            break
-        items.append((stream.tell(), length))
-        stream.seek(length, 1)
-    frames = items[1:]  # the first item is the offset table
-    return frames if len(frames) == frame_count else []
-
-
-def _encapsulate(stream: BinaryIO, offset: int, length: int) -> bytes:
-    stream.seek(offset)
-    item = struct.pack("<HHI", 0xFFFE, 0xE000, length) + stream.read(length)
-    return struct.pack("<HHI", 0xFFFE, 0xE000, 0) + item + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-
-
-def text_of(header: Header, keyword: str) -> str:
-    return str(header.dataset.get(keyword, "") or "").strip()
-
-
-def transfer_syntax_name(uid: str) -> str:
-    from pydicom.uid import UID
-
-    name = UID(uid).name
-    return f"{name} ({uid})" if name != uid else uid
