@@ -15,7 +15,7 @@ def connect_plugins() -> None:
 
     No plugin is imported before a file or a format is not one of the built-in ones.
     """
-    readers.use(_readers)
+    readers.use(_readers, connect=f"{__name__}:{connect_plugins.__name__}")
     exporters.use(_exporters)
 
 

@@ -43,11 +43,26 @@ class Settings:
     max_file_mb: int = _setting(
         8192, "Largest compressed file that is opened, in MB", minimum=1, maximum=1_000_000
     )
+    max_archive_mb: int = _setting(
+        65_536, "Most that a zip archive may inflate to, in MB", minimum=1, maximum=10_000_000
+    )
     pdf_dpi: int = _setting(
         150, "Pixels per inch at which PDF pages are drawn", minimum=36, maximum=1200
     )
     max_frames: int = _setting(
         1_000_000, "Most frames that an item may have", minimum=1, maximum=100_000_000
+    )
+    decode_memory_mb: int = _setting(
+        4096,
+        "Memory that decoding one file may take, in MB; a file that needs more is refused",
+        minimum=256,
+        maximum=1_000_000,
+    )
+    decode_seconds: int = _setting(
+        30,
+        "Seconds that decoding may take without progress; large files and pictures get more",
+        minimum=2,
+        maximum=3600,
     )
     batch_size: int = _setting(
         0,

@@ -16,30 +16,46 @@ MEMORY_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """max_pixels per frame, max_file_bytes as stored, max_frames per item."""
+    """What one item may take.
+
+    max_pixels : per frame; max_file_bytes : as stored; max_frames : per item
+    max_memory : bytes that decoding may take; max_seconds : without progress
+    """
 
     max_pixels: int
     max_file_bytes: int
     max_frames: int
+    max_memory: int = 4_096_000_000
+    max_seconds: float = 30.0
 
 
 def current_budget() -> Budget:
     """The limits of the settings file; read again only when it has changed."""
+    return _of(settings_in_force())
+
+
+def settings_in_force() -> Settings:
+    """The settings of this process; the same object until they change."""
     fixed = fixed_settings()
     if fixed is not None:
-        return _of(fixed)
+        return fixed
     path = settings_file()
-    return _budget(path, path.stat().st_mtime_ns if path.exists() else 0)
+    return _loaded(path, path.stat().st_mtime_ns if path.exists() else 0)
 
 
 @lru_cache(maxsize=4)
-def _budget(path: Path, _modified_ns: int) -> Budget:
-    return _of(load_settings(path))
+def _loaded(path: Path, _modified_ns: int) -> Settings:
+    return load_settings(path)
 
 
+@lru_cache(maxsize=4)
 def _of(settings: Settings) -> Budget:
     return Budget(
-        settings.max_megapixels * 1_000_000, settings.max_file_mb * 1_000_000, settings.max_frames
+        settings.max_megapixels * 1_000_000,
+        settings.max_file_mb * 1_000_000,
+        settings.max_frames,
+        settings.decode_memory_mb * 1_000_000,
+        float(settings.decode_seconds),
     )
 
 
@@ -109,7 +125,7 @@ def check_frames(path: Path, count: int, budget: Budget | None = None) -> None:
 
 
 def check_memory(path: Path, needed_bytes: int) -> None:
-    """Refuse to decode what does not fit into the free memory.
+    """Refuse to decode what does not fit into `decode_memory_mb` or into the free memory.
 
     Raises
     ------
@@ -117,6 +133,14 @@ def check_memory(path: Path, needed_bytes: int) -> None:
     """
     if needed_bytes < 64_000_000:
         return
+    limit = current_budget().max_memory
+    if needed_bytes > limit:
+        raise BudgetExceededError(
+            f"decoding takes {needed_bytes / 1e6:.0f} MB of memory, "
+            f"the limit decode_memory_mb is {limit / 1e6:.0f}",
+            path=path,
+            field="decode_memory_mb",
+        )
     import psutil
 
     free = psutil.virtual_memory().available

@@ -38,12 +38,23 @@ def _none() -> Sequence[tuple[str, MediaReader]]:
 
 
 _provider: Provider = _none
+_connector = ""
 
 
-def use(provider: Provider | None) -> None:
-    """Ask `provider` for (plugin, reader) pairs from now on; None: built-in kinds only."""
-    global _provider
+def use(provider: Provider | None, connect: str = "") -> None:
+    """Ask `provider` for (plugin, reader) pairs from now on; None: built-in kinds only.
+
+    connect : "module:function" that does the same in another process; without it, files of
+        plugins are opened in this one
+    """
+    global _provider, _connector
     _provider = provider or _none
+    _connector = connect
+
+
+def connector() -> str:
+    """What `use` was given as `connect`."""
+    return _connector
 
 
 def claims_media(path: Path) -> bool:
