@@ -15,7 +15,7 @@ from vlmtool_core.media.budget import check_frames, check_memory, check_pixels
 from vlmtool_core.media.dicom.clip import EncapsulatedClip
 from vlmtool_core.media.dicom.codecs import PixelFormat, decode
 from vlmtool_core.media.dicom.fragments import FrameTable, frame_table, read_frame
-from vlmtool_core.media.dicom.header import EXPLICIT_BE, Header, number, require_pixels, text
+from vlmtool_core.media.dicom.header import EXPLICIT_BE, Header, number, require_pixels
 from vlmtool_core.media.dicom.photometric import photometric_of
 from vlmtool_core.media.dicom.syntaxes import (
     DEFLATED_FRAMES,
