@@ -15,7 +15,8 @@ from vlmtool_core.media.budget import check_frames, check_pixels
 from vlmtool_core.media.dicom.fragments import Fragment
 from vlmtool_core.media.dicom.header import Header
 from vlmtool_core.media.video.container import packets, picture_tracks, reading
-from vlmtool_core.media.video.rendering import matrix_of
+from vlmtool_core.media.video.decode import Shown
+from vlmtool_core.media.video.rendering import Display, Renderer
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -96,6 +97,7 @@ class EncapsulatedClip:
         self._header = header
         self._fragments = tuple(fragments)
         self._size = (rows, columns)
+        self._renderer = Renderer(header.path, Display((columns, rows)))
         self._frames: Generator[tuple[int, VideoFrame]] | None = None
         self._next = 0
         self._pending: tuple[int, VideoFrame] | None = None
@@ -200,14 +202,13 @@ class EncapsulatedClip:
             raise DamagedMediaError(
                 f"frame {index + 1} of its video cannot be decoded", path=self._header.path
             )
-        pixels = self._rgb(picture)
-        if pixels.shape[:2] != self._size:
+        if (picture.height, picture.width) != self._size:
             raise DamagedMediaError(
-                f"the video holds {pixels.shape[1]} x {pixels.shape[0]} pixels, "
+                f"the video holds {picture.width} x {picture.height} pixels, "
                 f"the header says {self._size[1]} x {self._size[0]}",
                 path=self._header.path,
             )
-        return pixels
+        return self._renderer.rgb(Shown(index, picture), None)[0]
 
     def _reach(self, index: int) -> VideoFrame | None:
         """Decode on to a frame, or from the key frame before it."""
@@ -273,13 +274,6 @@ class EncapsulatedClip:
             return None
         place = bisect_right(pts, picture.pts) - 1
         return place if pts[place] == picture.pts else None
-
-    def _rgb(self, picture: VideoFrame) -> np.ndarray:
-        matrix, stated = matrix_of(picture.colorspace, picture.width, picture.height)
-        with reading(self._header.path):
-            shown = picture.reformat(format="rgb24", src_colorspace=None if stated else matrix)
-            pixels: np.ndarray = shown.to_ndarray()
-        return pixels
 
     def close(self) -> None:
         """Let the decoder go; the next frame opens it again."""
