@@ -14,6 +14,7 @@ from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
+from vlmtool_core.cli.media_plane import fitting_side, render_plane
 from vlmtool_core.errors import UsageError
 from vlmtool_core.media import MediaInfo, Window, open_media, scan
 from vlmtool_core.media.drawing import with_overlays
@@ -48,10 +49,15 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     """Say what PATH is: size, frames, times, windows, warnings and facts of its header.
 
     PATH is a file, or a folder that holds one DICOM series. Names, dates and numbers that
-    identify a person are left out unless asked for.
+    identify a person are left out unless asked for. geometry says what lies at the edges of
+    the picture (L left, R right, A front, P back, H head, F foot), where its first pixel lies
+    in the patient, and how columns, rows and slices of a volume lead into it.
     """
+    from vlmtool_core.media.volumes.rendering import placement_facts
+
     with open_media(path) as source:
         values = _values(source.info, identifying)
+        values["geometry"] = placement_facts(source)
     if as_json:
         emit_json(values)
         return
@@ -72,6 +78,12 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     "linear_exact or sigmoid. Without it, the file's own.",
 )
 @click.option("--size", metavar="WxH", help="Shrink to fit into so many pixels; keeps the aspect.")
+@click.option(
+    "--plane",
+    type=click.Choice(["axial", "sagittal", "coronal"]),
+    help="A plane through the volume in place of a frame as it was stored; --frame then counts "
+    "from the foot, the right, or the front.",
+)
 @click.option("--overlays", is_flag=True, help="Draw the overlay planes of a DICOM picture, white.")
 @click.option("-o", "--out", type=_PATH, required=True, help="The PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the picture came to be, as JSON.")
@@ -80,18 +92,23 @@ def render(
     frame: int,
     window: str | None,
     size: str | None,
+    plane: str | None,
     overlays: bool,
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write one frame of PATH as the program shows it, as a PNG."""
+    """Write one frame of PATH, or a plane through its volume, as the program shows it: a PNG."""
     if out.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG", path=out, field="--out")
     chosen = None if window is None else _window(window)
     box = None if size is None else _size(size)
     with open_media(path) as source:
-        _check_frame(source.info, frame)
-        shown = source.frame(frame, max_side=box and _side(source.info, box), window=chosen)
+        if plane is not None:
+            shown = render_plane(source, plane, frame, chosen, box, overlays=overlays)
+        else:
+            _check_frame(source.info, frame)
+            side = box and fitting_side(source.info.width, source.info.height, box)
+            shown = source.frame(frame, max_side=side, window=chosen)
         if overlays:
             shown = with_overlays(shown, source)
     write_atomically(out, _png(shown.pixels))
@@ -213,12 +230,6 @@ def _size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise UsageError(f"expected WxH in pixels, got {text!r}", field="--size")
     return int(parts[0]), int(parts[1])
-
-
-def _side(info: MediaInfo, box: tuple[int, int]) -> int:
-    """The longer side, in pixels, at which the picture fits into the box."""
-    scale = min(box[0] / info.width, box[1] / info.height, 1.0)
-    return max(1, int(max(info.width, info.height) * scale))
 
 
 def _png(pixels: np.ndarray) -> bytes:

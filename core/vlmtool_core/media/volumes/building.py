@@ -26,6 +26,15 @@ ORIENTATION = 1e-3
 _REMEDY = "Look at its frames one by one."
 
 
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Frames along the normal of their planes, and where they lie; see `Volume`."""
+
+    frames: tuple[int, ...]
+    affine: np.ndarray
+    frame_of_reference: str
+
+
 def why_no_volume(info: MediaInfo) -> str:
     """Why an item cannot be a volume, as far as that can be said before its positions are read;
     "" when it may be one."""
@@ -62,30 +71,52 @@ def build_volume(
     CancelledError
     """
     cancel = cancel or CancelToken()
-    info = source.info
-    values, reason = grey(source), why_no_volume(info)
-    if values is None or reason:
-        raise _refused(info.path, reason or "it has no values")
+    values, info = _values(source), source.info
     frames = volume_frames(info, frame)
     meter = ProgressMeter(progress, 2 * len(frames))
+    grid = _grid_of(values, frames, meter, cancel)
+    # Two copies for a moment, when it turns out that int16 does not do.
+    check_memory(info.path, len(frames) * info.width * info.height * 6)
+    stack = _read(values, grid.frames, meter, cancel)
+    meter.flush()
+    told = getattr(source, "axis_ends", None)
+    ends = BIPED if told is None else told()
+    volume = Volume(stack, grid.affine, info.unit, grid.frames, ends)
+    reference = grid.frame_of_reference
+    return replace(volume, frame_of_reference=reference) if reference else volume
+
+
+def grid_of(source: MediaSource, frame: int = 0, *, cancel: CancelToken | None = None) -> Grid:
+    """Where the voxels of the volume that `frame` belongs to lie; no values are read.
+
+    Raises
+    ------
+    UnsupportedMediaError, MediaError, CancelledError : as `build_volume`
+    """
+    values, frames = _values(source), volume_frames(source.info, frame)
+    meter = ProgressMeter(no_progress, len(frames))
+    return _grid_of(values, frames, meter, cancel or CancelToken())
+
+
+def _values(source: MediaSource) -> GreySource:
+    values, reason = grey(source), why_no_volume(source.info)
+    if values is None or reason:
+        raise _refused(source.info.path, reason or "it has no values")
+    return values
+
+
+def _grid_of(
+    source: GreySource, frames: Sequence[int], meter: ProgressMeter, cancel: CancelToken
+) -> Grid:
     planes: list[PlaneGeometry] = []
     for index in frames:
         cancel.check()
-        plane = values.geometry(index)
+        plane = source.geometry(index)
         if plane is None:
-            raise _refused(info.path, _unplaced(info, index))
+            raise _refused(source.info.path, _unplaced(source.info, index))
         planes.append(plane)
         meter.step()
-    grid = _grid(planes, info.path)
-    ordered = tuple(frames[place] for place in grid.order)
-    # Two copies for a moment, when it turns out that int16 does not do.
-    check_memory(info.path, len(frames) * info.width * info.height * 6)
-    stack = _read(values, ordered, meter, cancel)
-    meter.flush()
-    reference = planes[0].frame_of_reference
-    told = getattr(source, "axis_ends", None)
-    volume = Volume(stack, grid.affine, info.unit, ordered, BIPED if told is None else told())
-    return replace(volume, frame_of_reference=reference) if reference else volume
+    return _arranged(planes, frames, source.info.path)
 
 
 def _in_volume(info: MediaInfo) -> int:
@@ -112,15 +143,7 @@ def _unplaced(info: MediaInfo, index: int) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """order : places of the given planes along the normal; affine : as in `Volume`"""
-
-    order: tuple[int, ...]
-    affine: np.ndarray
-
-
-def _grid(planes: Sequence[PlaneGeometry], path: Path) -> _Grid:
+def _arranged(planes: Sequence[PlaneGeometry], frames: Sequence[int], path: Path) -> Grid:
     first = planes[0]
     for plane in planes[1:]:
         _check_alike(first, plane, path)
@@ -138,7 +161,8 @@ def _grid(planes: Sequence[PlaneGeometry], path: Path) -> _Grid:
     affine[:3, 1] = np.array(first.column) * first.spacing[0]
     affine[:3, 2] = step
     affine[:3, 3] = start
-    return _Grid(tuple(int(place) for place in order), affine)
+    ordered = tuple(frames[place] for place in order)
+    return Grid(ordered, affine, first.frame_of_reference)
 
 
 def _check_alike(first: PlaneGeometry, plane: PlaneGeometry, path: Path) -> None:
