@@ -57,7 +57,12 @@ def plane_frame(
         "position_mm": list(found.geometry.position),
         "pixel_spacing_mm": list(found.geometry.spacing),
         "letters": None if letters is None else asdict(letters),
-        "voi": asdict(chosen),
+        "voi": {
+            "function": chosen.function,
+            "center": chosen.center,
+            "width": chosen.width,
+            "explanation": chosen.explanation,
+        },
     }
     height, width = grey_values.shape
     return Frame(shown, number, None, provenance, (width, height))
