@@ -16,7 +16,7 @@ from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
 from vlmtool_core.cli.media_plane import fitting_side, render_plane
 from vlmtool_core.errors import UsageError
-from vlmtool_core.media import MediaInfo, Window, open_media, scan
+from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
 from vlmtool_core.media.drawing import with_overlays
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import Json
@@ -58,6 +58,9 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     with open_media(path) as source:
         values = _values(source.info, identifying)
         values["geometry"] = placement_facts(source)
+        values["damage"] = _damage(source)
+        # A video's warnings are complete once its index is read.
+        values["warnings"] = list(source.info.warnings)
     if as_json:
         emit_json(values)
         return
@@ -189,6 +192,12 @@ def _values(info: MediaInfo, identifying: bool) -> dict[str, Json]:
     if identifying:
         values["identifying"] = dict(info.identifying)
     return values
+
+
+def _damage(source: MediaSource) -> list[Json]:
+    """Places of a video that are known not to be as recorded."""
+    damage = getattr(source, "damage", None)
+    return [place.to_json() for place in damage()] if damage is not None else []
 
 
 def _shown(value: Json) -> str:

@@ -13,6 +13,7 @@ import logging
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 from vlmtool_core import paths
 from vlmtool_core.errors import StorageError
@@ -59,14 +60,16 @@ def kept_index(key: str) -> FrameIndex | None:
 
     try:
         with np.load(_file(key, "npz"), allow_pickle=False) as kept:
-            pts, keys, seeks = (kept[name].tolist() for name in ("pts", "keys", "seeks"))
+            pts, keys, seeks, places = (
+                kept[name].tolist() for name in ("pts", "keys", "seeks", "positions")
+            )
             top, bottom, exact, jumps = (int(value) for value in kept["facts"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         log.warning("a kept index cannot be read and is made anew: %s", error)
         return None
-    return FrameIndex(pts, keys, seeks, Fraction(top, bottom), bool(exact), jumps)
+    return FrameIndex(pts, keys, seeks, Fraction(top, bottom), bool(exact), jumps, places)
 
 
 def keep_index(key: str, index: FrameIndex) -> None:
@@ -81,6 +84,7 @@ def keep_index(key: str, index: FrameIndex) -> None:
         pts=np.array(index.pts, np.int64),
         keys=np.array(index.keyframes, np.int64),
         seeks=np.array(index.seek_points, np.int64),
+        positions=np.array(index.positions, np.int64),
         facts=np.array(facts, np.int64),
     )
     _write(_file(key, "npz"), buffer.getvalue())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmtool_core.media.safe import life
-from vlmtool_core.media.video.container import open_stream, packets, reading
+from vlmtool_core.media.video.container import open_stream, packets
 from vlmtool_core.media.video.index import FrameIndex
 
 if TYPE_CHECKING:
@@ -57,13 +57,11 @@ class Shown:
     after: VideoFrame | None = None
 
 
-def decoded(
-    container: InputContainer, stream: VideoStream, report: DecodeReport
-) -> Iterator[VideoFrame]:
+def decoded(sent: Iterable[Packet[VideoStream]], report: DecodeReport) -> Iterator[VideoFrame]:
     """Frames in order of presentation; a packet that breaks the decoder is counted and skipped."""
     import av.error
 
-    for packet in packets(container, stream):
+    for packet in sent:
         life.sign()
         try:
             pictures: list[Any] = list(packet.decode())
@@ -94,20 +92,19 @@ def play(
     ------
     MediaError
     """
-    anchor = index.key_before(start) if start else 0
-    for seek_point in index.ways_to(start):
-        missed = seek_point is not None
+    for anchor, seek_point in index.ways_to(start):
+        arrived = seek_point is None
         last = start - 1
         for place, picture in _play_from(path, index, report, seek_point, keyframes_only):
-            # The demuxer landed behind the key frame: try from further ahead.
-            if missed and place > anchor:
+            # Where the demuxer lands, frames may lack what they depend on, or be wrong in time.
+            arrived = arrived or place == anchor
+            if not arrived and place > anchor:
                 break
-            missed = False
-            if place > last:
+            if arrived and place > last:
                 last = place
                 report.take(place, broken=picture.is_corrupt)
                 yield place, picture
-        if not missed:
+        if arrived:
             return
 
 
@@ -122,10 +119,12 @@ def _play_from(
     try:
         if keyframes_only and index.exact:
             stream.codec_context.skip_frame = "NONKEY"
-        if seek_point is not None:
-            with reading(path):
-                container.seek(seek_point, stream=stream, backward=True)
-        pictures = decoded(container, stream, report)
+        if seek_point is not None and not _seek(container, stream, seek_point):
+            return
+        sent = packets(container, stream)
+        if index.exact:
+            sent = _known(index, sent, sought=seek_point is not None)
+        pictures = decoded(sent, report)
         placed = _placed(index, pictures) if index.exact else _counted(index, pictures, seek_point)
         for place, picture in placed:
             if picture.key_frame or not keyframes_only:
@@ -134,10 +133,41 @@ def _play_from(
         container.close()
 
 
+def _seek(container: InputContainer, stream: VideoStream, seek_point: int) -> bool:
+    """Go there; False where the demuxer cannot."""
+    import av.error
+
+    try:
+        container.seek(seek_point, stream=stream, backward=True)
+    except av.error.FFmpegError:
+        return False
+    return True
+
+
+def _known(
+    index: FrameIndex, sent: Iterator[Packet[VideoStream]], *, sought: bool
+) -> Iterator[Packet[VideoStream]]:
+    """The packets with the times that the index knows; after seeking, from a key frame on.
+
+    Where the demuxer lands, it may cut a picture in two or guess its time.
+    """
+    keys = set(index.keyframes)
+    times = dict(zip(index.positions, index.pts, strict=False))
+    for packet in sent:
+        if times and packet.size:
+            packet.pts = times.get(packet.pos) if packet.pos is not None else None
+        if sought and not (packet.is_keyframe and packet.pts in keys):
+            continue
+        sought = False
+        yield packet
+
+
 def _placed(index: FrameIndex, pictures: Iterator[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
     for picture in pictures:
-        if picture.pts is not None and picture.pts >= index.pts[0]:
-            yield index.find(picture.pts), picture
+        if picture.pts is not None:
+            place = index.find(picture.pts)
+            if index.pts[place] == picture.pts:
+                yield place, picture
 
 
 def _counted(
@@ -233,7 +263,7 @@ def index_by_decoding(path: Path, known: FrameIndex, rate: float) -> FrameIndex:
     sent: list[int | None] = []
     keys: list[tuple[int, int]] = []
     try:
-        for picture in decoded(container, stream, DecodeReport()):
+        for picture in decoded(packets(container, stream), DecodeReport()):
             if picture.key_frame and picture.dts is not None:
                 keys.append((len(shown), picture.dts))
             shown.append(picture.pts)
@@ -242,7 +272,8 @@ def index_by_decoding(path: Path, known: FrameIndex, rate: float) -> FrameIndex:
         container.close()
     step = max(1, round(1 / (rate * float(known.time_base))))
     counted = list(range(0, len(shown) * step, step))
-    times = _ascending(shown) or _ascending(sent) or counted
+    told = None if known.clock_jumps else _ascending(shown) or _ascending(sent)
+    times = told or counted
     if not all(a[1] < b[1] for a, b in pairwise(keys)):
         keys = []  # a decoding time that comes twice finds nothing
     return FrameIndex(

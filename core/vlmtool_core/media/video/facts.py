@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo
 from vlmtool_core.media.budget import check_frames, check_pixels
-from vlmtool_core.media.video.container import picture_tracks, present_entries
+from vlmtool_core.media.video.container import packets, picture_tracks, present_entries
 from vlmtool_core.media.video.decode import DecodeReport, decoded
 from vlmtool_core.media.video.orientation import orientation_of
 from vlmtool_core.media.video.rendering import (
@@ -60,7 +60,7 @@ def read_header(path: Path, size: int, container: InputContainer, stream: VideoS
     """
     context = stream.codec_context
     check_pixels(path, context.width, context.height)
-    first = list(islice(decoded(container, stream, DecodeReport()), _FRAMES_FOR_FIELDS))
+    first = list(islice(decoded(packets(container, stream), DecodeReport()), _FRAMES_FOR_FIELDS))
     if not first:
         raise DamagedMediaError("no frame can be decoded", path=path)
     aspect = plausible_aspect(stream.sample_aspect_ratio)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 GAP_S = 1.0
 GAP_FRAMES = 5
 PROBED_FRAMES = 8
+# Their times have 33 bits: ISO/IEC 13818-1, 2.4.3.7.
+_CLOCKS_THAT_RUN_OVER = ("mpegts", "mpeg")
+# Dahua's chunks have whole seconds and a counter, which the demuxer joins from chunk to chunk.
+_TIMES_FROM_THE_START = ("dhav",)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class FrameIndex:
     exact : False when the packets have no usable pts, and frames are counted by decoding instead;
         a key frame is then told by the decoding time in `seek_points`
     clock_jumps : how often the file's clock steps back
+    positions : of each frame's packet in the file, where the demuxer's times depend on where it
+        began to read; else empty
     """
 
     pts: Sequence[int]
@@ -41,6 +47,7 @@ class FrameIndex:
     time_base: Fraction
     exact: bool = True
     clock_jumps: int = 0
+    positions: Sequence[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -61,12 +68,15 @@ class FrameIndex:
         """Indices of the key frames, ascending."""
         return [self.find(pts) for pts in self.keyframes]
 
-    def ways_to(self, index: int) -> list[int | None]:
-        """Time stamps to seek to for frame `index`, best first; None is the start of the file."""
+    def ways_to(self, index: int) -> list[tuple[int, int | None]]:
+        """Where to begin for frame `index`, best first: (index of a key frame, time stamp to seek
+        to); the last is (0, None), the start of the file."""
+        start: list[tuple[int, int | None]] = [(0, None)]
         if index <= 0:
-            return [None]
+            return start
         place = bisect_right(self.keyframes, self.pts[index]) - 1
-        return [*(self.seek_points[i] for i in (place, place - 1) if i > 0), None]
+        before = [i for i in (place, place - 1) if i > 0]
+        return [(self.find(self.keyframes[i]), self.seek_points[i]) for i in before] + start
 
     def counted_from(self, dts: int) -> int | None:
         """Index of the key frame with that decoding time, where frames are counted."""
@@ -89,9 +99,11 @@ class _Packets:
     """What the packets of a picture track say."""
 
     pts: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     keys: list[tuple[int, int]] = field(default_factory=list)
     missing: bool = False
     jumps: int = 0
+    most_step: int | None = None
     _last_dts: int | None = None
 
     def take(self, packet: Packet[VideoStream]) -> None:
@@ -99,8 +111,7 @@ class _Packets:
         if packet.size == 0:
             return
         if packet.dts is not None:
-            if self._last_dts is not None and packet.dts < self._last_dts:
-                self.jumps += 1
+            self.jumps += self._last_dts is not None and self._jumps_to(packet.dts)
             self._last_dts = packet.dts
         if packet.is_discard:
             return
@@ -108,10 +119,17 @@ class _Packets:
             self.missing = True
             return
         self.pts.append(packet.pts)
+        self.positions.append(-1 if packet.pos is None else packet.pos)
         if packet.is_keyframe:
             # Transport streams are searched by decoding time, which may lie earlier.
             dts = packet.pts if packet.dts is None else packet.dts
             self.keys.append((packet.pts, min(packet.pts, dts)))
+
+    def _jumps_to(self, dts: int) -> bool:
+        assert self._last_dts is not None
+        step = dts - self._last_dts
+        # A step back looks to the demuxer as if the counter had run over.
+        return step < 0 or (self.most_step is not None and step > self.most_step)
 
 
 def build_index(path: Path) -> FrameIndex:
@@ -126,7 +144,10 @@ def build_index(path: Path) -> FrameIndex:
     try:
         time_base = stream.time_base or Fraction(1, 1)
         # AVI stores the order of decoding only: with B-frames that is not the order of showing.
-        found.missing = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        name = container.format.name
+        found.missing = name == "avi" and bool(stream.codec_context.has_b_frames)
+        if name in _CLOCKS_THAT_RUN_OVER:
+            found.most_step = 1 << 32
         for packet in packets(container, stream):
             life.sign()
             found.take(packet)
@@ -143,7 +164,15 @@ def build_index(path: Path) -> FrameIndex:
         # Pictures before the first may depend on ones that the file does not have.
         pts = pts[max(0, bisect_right(pts, shown[0]) - 1) :]
     keys = [key for key in keys if key[0] >= pts[0]]
-    return FrameIndex(pts, [k for k, _ in keys], [s for _, s in keys], time_base)
+    relative = name in _TIMES_FROM_THE_START
+    positions = [at for _, at in sorted(zip(found.pts, found.positions, strict=True))]
+    return FrameIndex(
+        pts,
+        [time for time, _ in keys],
+        [seek_point for _, seek_point in keys],
+        time_base,
+        positions=positions[-len(pts) :] if relative else [],
+    )
 
 
 def _first_shown(path: Path) -> list[int]:
@@ -154,7 +183,7 @@ def _first_shown(path: Path) -> list[int]:
     report = DecodeReport()
     try:
         with reading(path):
-            first = list(islice(decoded(container, stream, report), PROBED_FRAMES))
+            first = list(islice(decoded(packets(container, stream), report), PROBED_FRAMES))
     finally:
         container.close()
     if any(picture.is_corrupt for picture in first) or report.error_times:

@@ -114,7 +114,11 @@ class Renderer:
         if "rgb" not in picture.format.name and not picture.format.name.startswith("gray"):
             provenance["matrix"] = MATRICES[matrix] + ("" if stated else " (assumed)")
         shrunk = size[0] < picture.width or size[1] < picture.height
-        kernel = Interpolation.AREA if shrunk else Interpolation.BICUBIC
+        # Without these flags swscale rounds down, by up to two levels.
+        precise = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+        enlarged = size != (picture.width, picture.height)
+        kernel = Interpolation.BICUBIC if enlarged else Interpolation.BILINEAR
+        kernel = Interpolation.AREA if shrunk else kernel
         self._scaler = self._scaler or VideoReformatter()
         picture = self._scaler.reformat(
             picture,
@@ -122,7 +126,7 @@ class Renderer:
             height=size[1],
             format="rgb24",
             src_colorspace=None if stated else matrix,
-            interpolation=kernel | Interpolation.ACCURATE_RND,
+            interpolation=kernel | precise,
         )
         pixels: np.ndarray = picture.to_ndarray()
         return pixels
