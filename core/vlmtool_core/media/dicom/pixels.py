@@ -12,6 +12,7 @@ import numpy as np
 
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.budget import check_frames, check_memory, check_pixels
+from vlmtool_core.media.dicom.bits import stored_bits
 from vlmtool_core.media.dicom.clip import EncapsulatedClip
 from vlmtool_core.media.dicom.codecs import PixelFormat, decode
 from vlmtool_core.media.dicom.fragments import FrameTable, frame_table, read_frame
@@ -57,7 +58,7 @@ class PixelReader:
         self.columns = self._required("Columns")
         self.samples = int(number(header.dataset, "SamplesPerPixel") or 1)
         self.bits_allocated = self._required("BitsAllocated")
-        self.bits_stored = int(number(header.dataset, "BitsStored") or self.bits_allocated)
+        self.bits_stored = stored_bits(header.dataset)
         self.frame_count = max(1, int(number(header.dataset, "NumberOfFrames") or 1))
         check_pixels(self.path, self.columns, self.rows)
         check_frames(self.path, self.frame_count)
