@@ -64,7 +64,8 @@ class Transform:
         if self.padding is not None:
             mask = mask | self.padding.mask(stored if allocated is None else allocated, stored)
         if stored.dtype.kind == "f":
-            mask = mask | ~np.isfinite(data)
+            finite = np.isfinite(data)
+            mask, data = mask | ~finite, np.where(finite, data, np.float32(0))
         return np.ma.MaskedArray(data, mask=mask)
 
     def _mapped(self, stored: np.ndarray) -> np.ndarray:
