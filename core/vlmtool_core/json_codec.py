@@ -103,12 +103,13 @@ def box_from_json(value: Json, field: str = "box") -> Box:
 
 
 def measurement_to_json(measurement: Measurement) -> dict[str, Json]:
-    """Kind, points, and what of the result is not what it is by default."""
+    """Kind, points, and of the result the unit and what there is to say."""
     plain = Measured()
     result = {
         field.name: list(value) if isinstance(value, tuple) else value
         for field in fields(plain)
         if (value := getattr(measurement.result, field.name)) != getattr(plain, field.name)
+        or field.name == "unit"
     }
     points = [list(point) for point in measurement.points]
     return {"kind": measurement.kind.value, "points": points, "result": result}

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "enhance": ("vlmtool_core.cli.enhance:enhance", "Make clearer copies of pictures, marked so."),
     "ask": ("vlmtool_core.cli.ask:ask", "Ask one question about one or more pictures."),
     "show": ("vlmtool_core.cli.show:show", "Show what a project knows of its items."),
+    "measurements": (
+        "vlmtool_core.cli.measurements:measurements",
+        "List what was measured in a project.",
+    ),
     "label": ("vlmtool_core.cli.label:label", "Take in labels from a table."),
     "train": ("vlmtool_core.cli.train:train", "Learn from the labels of a project."),
     "eval": ("vlmtool_core.cli.evaluate:evaluate", "Compare models on the same hold-out."),

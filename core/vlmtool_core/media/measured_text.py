@@ -82,7 +82,7 @@ def changes(kept: Measured, now: Measured) -> list[str]:
     """In what a result differs from the one that was kept, each with what it was."""
     found = []
     if kept.spacing_source != now.spacing_source or not _same(kept.spacing, now.spacing):
-        found.append(f"pixel spacing was {spacing_text(kept)}")
+        found.append(f"pixel spacing was {spacing_text(kept) if kept.spacing else 'unknown'}")
     if kept.unit != now.unit or kept.value_unit != now.value_unit:
         found.append(f"units were {kept.unit}, {kept.value_unit or 'none'}")
     for name in ("length", "angle", "area"):

@@ -1,6 +1,7 @@
-"""Work on a project that a test kills: killable_work.py label|add PROJECT [FOLDER].
+"""Work on a project that a test kills: killable_work.py label|measure|add PROJECT [FOLDER].
 
-`label` prints each annotation's text after its commit; `add` prints a dot for each chunk.
+`label` prints each annotation's text after its commit, `measure` the end of each line; `add`
+prints a dot for each chunk.
 """
 
 from __future__ import annotations
@@ -10,6 +11,12 @@ import sys
 from pathlib import Path
 
 from vlmtool_core.project import Project, adding
+from vlmtool_core.records import Measured, Measurement, MeasurementKind
+
+
+def line(x: float, y: float) -> Measurement:
+    return Measurement(MeasurementKind.DISTANCE, ((0, 0), (x, y)), Measured(length=x))
+
 
 if __name__ == "__main__":
     with Project.open(sys.argv[2]) as project:
@@ -18,6 +25,16 @@ if __name__ == "__main__":
             print("begun", flush=True)
             project.add([Path(sys.argv[3])], progress=lambda _: print(".", flush=True))
             print("done", flush=True)
+        elif sys.argv[1] == "measure":
+            ids, attempt = project.item_ids(), float(sys.argv[3])
+            print("begun", flush=True)
+            for number in itertools.count():
+                made = project.add_measurement(ids[number % len(ids)], 0, line(-1, attempt))
+                project.update_annotation(made, measurement=line(number, attempt))
+                if number % 3 == 0:
+                    project.undo()
+                    project.redo()
+                print(f"{number} {attempt:g}", flush=True)
         else:
             ids = project.item_ids()
             print("begun", flush=True)
