@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import QCoreApplication
 
 from vlmtool_core.jobs import Progress
+from vlmtool_desktop.discretion import discretion
 
 
 def duration(seconds: float) -> str:
@@ -22,7 +23,7 @@ def duration(seconds: float) -> str:
 def progress_text(progress: Progress) -> str:
     """Count, rate, time left and failures, as far as they are known."""
     if not progress.done and not progress.elapsed_s:
-        return progress.message or QCoreApplication.translate("jobs", "waiting")
+        return discretion().value(progress.message) or QCoreApplication.translate("jobs", "waiting")
     total = f" / {progress.total:,}" if progress.total else ""
     parts = [f"{progress.done:,}{total}"]
     if progress.rate:
@@ -31,6 +32,6 @@ def progress_text(progress: Progress) -> str:
         parts.append(f"{duration(progress.remaining_s)} left")
     if progress.failed:
         parts.append(f"{progress.failed} failed")
-    if progress.message:
-        parts.append(progress.message)
+    if message := discretion().value(progress.message):
+        parts.append(message)
     return " · ".join(parts)

@@ -25,12 +25,14 @@ from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.controllers.commands import Commands
 from vlmtool_desktop.controllers.engine_controller import EngineController
 from vlmtool_desktop.controllers.host_controller import HostController
+from vlmtool_desktop.controllers.identity_controller import IdentityController
 from vlmtool_desktop.controllers.models_controller import ModelsController
 from vlmtool_desktop.controllers.project_controller import ProjectController
 from vlmtool_desktop.controllers.training_controller import TrainingController
 from vlmtool_desktop.controllers.viewer_controller import ViewerController
 from vlmtool_desktop.controllers.wiring import connect_all
 from vlmtool_desktop.controllers.workflow_controller import WorkflowController
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.panels.history import HistoryPanel
 from vlmtool_desktop.panels.jobs import JobsPanel
 from vlmtool_desktop.panels.labels import LabelsPanel
@@ -56,13 +58,13 @@ class MainWindow(QMainWindow):
     def __init__(self, settings: Settings | None = None, *, look: bool = True) -> None:
         super().__init__()
         self.settings = settings or Settings()
+        discretion().set_on(self.settings.hide_identifying_values)
         self.session = Session()
         self.bridge = Bridge(self, stuck_s=60.0 * self.settings.stuck_after_min)
         self.project = ProjectController(self.session, self.bridge, self)
         self.engine = EngineController(self.session, self.bridge, self)
         self._make_panels()
         self.viewing = ViewerController(self.session, self.bridge, self.viewer, self)
-        self.viewing.hide_identifying = self.settings.hide_identifying_values
         self.commands = Commands(self)
         self.status = StatusBar(self.bridge)
         self.setStatusBar(self.status)
@@ -71,6 +73,7 @@ class MainWindow(QMainWindow):
         self.actions_ = ActionSet(self, self.session, action_table(self))
         self.window_menu = WindowMenu(self)
         self.toolbar = self._make_toolbar()
+        self.identity = IdentityController(self)
         self.training = TrainingController(self)
         self.model_packs = ModelsController(self)
         self.workflows = WorkflowController(self)
@@ -149,9 +152,14 @@ class MainWindow(QMainWindow):
         project = self.session.project
         self.pages.setCurrentIndex(START if project is None else WORK)
         self.toolbar.setVisible(project is not None)
-        self.setWindowTitle("vlmtool" if project is None else f"{project.name} – vlmtool")
+        self.show_title()
         if project is None:
             self.start.refresh()
+
+    def show_title(self) -> None:
+        """The project's name, which may be a person's."""
+        name = discretion().value(self.session.project.name if self.session.project else "")
+        self.setWindowTitle(f"{name} – vlmtool" if name else "vlmtool")
 
     def show_tab(self, panel: QWidget) -> None:
         """Bring one of the panels on the right to the front."""

@@ -28,6 +28,7 @@ class Overlay(StrEnum):
     TEXT = "text"
     CAPTION = "caption"
     GRAPHICS = "graphics"
+    CORNERS = "corners"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vlmtool_desktop.actions import QT_TRANSLATE_NOOP, Action, has_frames, has_item, has_project
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.session import Overlay, Tool
 from vlmtool_desktop.theme import theme
 
@@ -169,6 +170,20 @@ def _overlay_actions(window: MainWindow) -> list[Action]:
             QT_TRANSLATE_NOOP("actions", "Show DICOM &overlays"),
             ("O",),
             Overlay.GRAPHICS,
+        ),
+        overlay(
+            "show-corners",
+            QT_TRANSLATE_NOOP("actions", "Show patient and st&udy"),
+            ("Shift+O",),
+            Overlay.CORNERS,
+        ),
+        Action(
+            "hide-identifying",
+            QT_TRANSLATE_NOOP("actions", "Hide whatever &identifies people"),
+            lambda: window.identity.toggle(),
+            VIEW,
+            ("Ctrl+Shift+H",),
+            checked=lambda _session: discretion().on,
         ),
     ]
 

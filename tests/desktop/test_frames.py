@@ -15,6 +15,7 @@ from vlmtool_core.media import Window
 from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.project import Project
 from vlmtool_desktop.controllers.read_ahead import MOST_FRAMES
+from vlmtool_desktop.discretion import discretion
 
 
 @pytest.fixture
@@ -199,10 +200,13 @@ def test_what_a_user_must_know_stands_above_the_picture(opened: Opened, tmp_path
     opened.open(tmp_path / "project")
     panel = opened.window.viewer
     opened.wait(lambda: panel.canvas.has_picture and panel.name.text() == "a.dcm")
-    assert "lossy compression" in panel.warnings.text()
-    assert panel.warnings.isVisible()
+    badge = panel.badges.labels[0]
+    assert badge.text().startswith("lossy")
+    assert badge.toolTip().startswith("lossy compression")
+    assert panel.badges.isVisible()
     opened.window.commands.step(1)
     opened.wait(lambda: panel.name.text() == "b.mp4" and panel.slider.maximum() == 3)
+    assert not panel.badges.isVisible()
     assert not panel.warnings.isVisible()
 
 
@@ -219,7 +223,7 @@ def test_the_header_of_the_slice_in_view(on_series: Opened) -> None:
 
     window.viewer.slider.setValue(3)
     on_series.wait(lambda: frame_of(on_series) == 3)
-    window.viewing.hide_identifying = True
+    discretion().set_on(True)
     window.actions_.by_id["header"].trigger()
     on_series.wait(lambda: dialog() is not None)
     found = dialog()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmtool_core.batch.decode import Decoded
 from vlmtool_core.batch.features import FeatureCache, Kept, Key, Known
-from vlmtool_core.batch.predict import Predictor, checked
+from vlmtool_core.batch.predict import PICTURE, Predictor, checked
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.errors import StorageError
 from vlmtool_core.records import Outcome, Task
@@ -154,7 +155,17 @@ class LabelPredictor(FeaturePredictor):
                 threshold=spec.threshold,
             )
         )
-        return [o if o.embedding is None else checked(next(scored)) for o in embedded]
+        return [
+            o if o.embedding is None else _of_picture(checked(next(scored)), o) for o in embedded
+        ]
+
+
+def _of_picture(outcome: Outcome, embedded: Outcome) -> Outcome:
+    """With how the picture came to be, which the scores of an embedding do not know."""
+    picture = embedded.provenance.get(PICTURE)
+    if picture is None:  # kept before it was recorded
+        return outcome
+    return replace(outcome, provenance={**outcome.provenance, PICTURE: picture})
 
 
 def _worth_keeping(decoded: Sequence[Decoded], made: Sequence[Outcome]) -> list[Kept]:

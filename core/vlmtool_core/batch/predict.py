@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 # Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
 
+# Where an outcome's provenance keeps that of its frame.
+PICTURE = "picture"
+
 # These concern every frame alike, so they end the run instead of filling a table with failures.
 _FATAL = (
     CancelledError,
@@ -133,8 +136,9 @@ class Predictor:
         """
         outcomes: list[Outcome] = []
         while len(outcomes) < len(frames):
-            start = len(outcomes)
-            outcomes += self._some(frames[start : start + self.batch_size])
+            rest = frames[len(outcomes) :]
+            done = self._some(rest[: self.batch_size])
+            outcomes += [with_picture(*pair) for pair in zip(done, rest, strict=False)]
         return outcomes
 
     def outcomes(self, decoded: Sequence[Decoded]) -> list[Outcome]:
@@ -237,6 +241,13 @@ def checked(outcome: Outcome) -> Outcome:
     if all(map(math.isfinite, scores)):
         return outcome
     return Outcome.failed(InferenceError("the model gave a score that is no number"))
+
+
+def with_picture(outcome: Outcome, frame: Frame) -> Outcome:
+    """The outcome with how its picture came to be (decoder, window, scaling) beside the model's
+    own preprocessing, so that what the model saw can be shown again.
+    """
+    return replace(outcome, provenance={**outcome.provenance, PICTURE: dict(frame.provenance)})
 
 
 def _out_of_memory(error: BaseException) -> Outcome:

@@ -20,6 +20,7 @@ from vlmtool_desktop.dialogs.project_dialogs import AddDialog, NewProjectDialog
 from vlmtool_desktop.dialogs.run_dialog import RunChoices, RunDialog
 from vlmtool_desktop.dialogs.settings_dialog import SettingsDialog
 from vlmtool_desktop.dialogs.text_dialog import TextDialog
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.recent import forget_project
 from vlmtool_desktop.session import Tool
 
@@ -130,7 +131,7 @@ class Commands(QObject):
             self._bridge.failed.emit(ErrorInfo.from_exception(error))
             return
         self._window.settings = changed
-        self._window.viewing.hide_identifying = changed.hide_identifying_values
+        discretion().set_on(changed.hide_identifying_values)
         self._window.set_theme(changed.theme)
 
     # Going through the items -----------------------------------------------------------------

@@ -15,6 +15,7 @@ from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
 from vlmtool_desktop.controllers.read_ahead import ReadAhead
 from vlmtool_desktop.dialogs.error_dialog import sentence
 from vlmtool_desktop.dialogs.header_dialog import HeaderDialog
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.models.frame_reader import FrameReader, Loaded, header_of
 from vlmtool_desktop.panels.viewer import ViewerPanel
 from vlmtool_desktop.session import Overlay, Session
@@ -73,7 +74,6 @@ class ViewerController(QObject):
         self._ahead = ReadAhead(bridge, self._reader)
         self._detail: Detail | None = None
         self._loaded: Loaded | None = None
-        self.hide_identifying = False
         self._window: Window | None = None
         self._finding: Finding | None = None
         self._slow = QTimer(self)
@@ -85,6 +85,7 @@ class ViewerController(QObject):
         session.content_changed.connect(self.reload)
         session.overlays_changed.connect(self._overlays_changed)
         session.labels_changed.connect(self._draw)
+        discretion().changed.connect(self._name_item)
         self._canvas.window_dragged.connect(self._drag_window)
         self._item_changed()
 
@@ -121,7 +122,7 @@ class ViewerController(QObject):
             self._bridge.view(self._reader.close, lambda _none: None)
             self._panel.set_frames(1)
             self._panel.set_item("", "")
-            self._panel.set_warnings(())
+            self._panel.set_notes((), ())
             self._canvas.set_note(
                 self.tr("No item chosen"), self.tr("Choose one in the library on the left.")
             )
@@ -146,14 +147,18 @@ class ViewerController(QObject):
         self._detail = detail
         self.detail_changed.emit(detail)
         if first:
-            self._panel.set_item(
-                detail.record.name, _facts(detail.record, group=not self.hide_identifying)
-            )
+            self._name_item()
             if detail.record.error is not None:
                 self._show_error(detail.record.error)
                 return
             self._load_frame()
         self._draw()
+
+    def _name_item(self) -> None:
+        if self._detail is not None:
+            record = self._detail.record
+            name = discretion().item_name(record.name, record.id)
+            self._panel.set_item(name, _facts(record))
 
     def _frame_changed(self) -> None:
         if self._detail is not None:
@@ -184,7 +189,7 @@ class ViewerController(QObject):
             self._session.set_frame_count(loaded.frame_count)
             self._panel.set_frames(loaded.frame_count)
         self._panel.set_time(loaded.time_s)
-        self._panel.set_warnings(loaded.notes)
+        self._panel.set_notes(loaded.info.badges, loaded.notes)
         self._canvas.set_picture(self._picture(loaded), keep_view=not new_item)
         # Only true of the window and the drawings that were asked for; both may change now.
         self._loaded = replace(loaded, windowed=None)
@@ -216,7 +221,7 @@ class ViewerController(QObject):
         self._loaded = None
         self._canvas.set_note(
             self.tr("This item cannot be shown"),
-            f"{sentence(error.message)}\n{sentence(error.remedy)}",
+            f"{sentence(discretion().sentence(error.message))}\n{sentence(error.remedy)}",
         )
 
     def close(self) -> None:
@@ -230,11 +235,12 @@ class ViewerController(QObject):
         """Open the header of the file in view; of a series, that of the slice in view."""
         loaded = self._loaded
         if loaded is not None:
-            hidden = self.hide_identifying
+            hidden = discretion().on
+            name = discretion().item_name(loaded.ref.item, loaded.ref.item_id)
             self._bridge.view(
                 lambda: header_of(loaded),
                 lambda elements: HeaderDialog(
-                    loaded.ref.item, elements, self._panel.window(), identifying=not hidden
+                    name, elements, self._panel.window(), identifying=not hidden
                 ).open(),
                 self._show_error,
                 lane="header",
@@ -371,7 +377,7 @@ def _caption(predictions: Sequence[PredictionRecord]) -> str:
     return ""
 
 
-def _facts(record: ItemRecord, *, group: bool) -> str:
+def _facts(record: ItemRecord) -> str:
     """Size, frames and group in a line; the group of DICOM is the patient's number."""
     parts = []
     if record.width and record.height:
@@ -380,6 +386,6 @@ def _facts(record: ItemRecord, *, group: bool) -> str:
         parts.append(f"{record.frame_count} frames")
     if record.duration_s:
         parts.append(f"{record.duration_s:.1f} s")
-    if record.group and group:
-        parts.append(record.group)
+    if group := discretion().value(record.group):
+        parts.append(group)
     return " · ".join(parts)

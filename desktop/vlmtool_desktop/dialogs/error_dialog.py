@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QLabel, QV
 from vlmtool_core import __version__, paths
 from vlmtool_core.records import ErrorInfo
 from vlmtool_desktop import icons
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import column, push_button, text_label
 
@@ -29,8 +30,8 @@ def details_of(error: ErrorInfo) -> str:
     lines = [
         f"vlmtool {__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"code: {error.code}",
-        f"message: {error.message}",
-        f"path: {error.path or '-'}",
+        f"message: {discretion().sentence(error.message)}",
+        f"path: {discretion().value(error.path or '') or '-'}",
         f"field: {error.field or '-'}",
         f"remedy: {error.remedy or '-'}",
         f"log: {paths.log_dir()}",
@@ -48,10 +49,12 @@ class ErrorDialog(QDialog):
         self.setMinimumWidth(460)
         picture = QLabel()
         picture.setPixmap(icons.draw("warning", 36, theme().colour("danger"), 2.0))
-        self.message = text_label(sentence(error.message), "heading", wrap=True)
+        self.message = text_label(
+            sentence(discretion().sentence(error.message)), "heading", wrap=True
+        )
         body = column(self.message, spacing=10)
-        if error.path:
-            body.addLayout(self._fact(self.tr("File"), error.path))
+        if path := discretion().value(error.path or ""):
+            body.addLayout(self._fact(self.tr("File"), path))
         if error.field:
             body.addLayout(self._fact(self.tr("Field"), error.field))
         if error.remedy:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from vlmtool_core.records import Finding, FindingStatus
+from vlmtool_desktop.discretion import discretion
 
 if TYPE_CHECKING:
     from vlmtool_core.project import Project
@@ -42,7 +43,7 @@ class FindingModel(QAbstractListModel):
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return finding.title
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{finding.title}\n{finding.path}"
+            return f"{finding.title}\n{discretion().item_name(finding.path, finding.item_id)}"
         return None
 
     def finding(self, row: int) -> Finding | None:

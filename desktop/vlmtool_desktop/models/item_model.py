@@ -10,6 +10,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 from PySide6.QtGui import QImage, QPixmap
 
 from vlmtool_core.records import ErrorInfo
+from vlmtool_desktop.discretion import discretion
 
 if TYPE_CHECKING:
     from vlmtool_core.project import ItemRecord, Project
@@ -62,6 +63,7 @@ class ItemModel(QAbstractListModel):
         self._loading: set[int] = set()
         self._generation = 0
         self.fetched_pages: set[int] = set()
+        discretion().changed.connect(self._announce_all)
 
     # Rows ------------------------------------------------------------------------------------
 
@@ -102,6 +104,9 @@ class ItemModel(QAbstractListModel):
     def refresh(self, item_ids: Sequence[int] | None = None) -> None:
         """Read these items (all when None) again when they are next seen."""
         self._stale.update(self._rows if item_ids is None else item_ids)
+        self._announce_all()
+
+    def _announce_all(self) -> None:
         if self._ids:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self._ids) - 1, 0))
 
@@ -119,7 +124,7 @@ class ItemModel(QAbstractListModel):
         if role == ThumbnailRole:
             return self._thumbnail(item_id, row)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return row.name
+            return discretion().item_name(row.name, row.id)
         if role == Qt.ItemDataRole.ToolTipRole:
             return _tool_tip(row)
         return None
@@ -212,11 +217,11 @@ class ItemModel(QAbstractListModel):
 
 
 def _tool_tip(record: ItemRecord) -> str:
-    lines = [record.name]
+    lines = [discretion().item_name(record.name, record.id)]
     if record.width and record.height:
         lines.append(f"{record.width} × {record.height}")
     if record.error is not None:
-        lines.append(record.error.message)
+        lines.append(discretion().sentence(record.error.message))
     if record.labels:
         lines.append(", ".join(record.labels))
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import as_panel, column, frame, push_button, row
@@ -39,6 +40,7 @@ class HistoryPanel(QWidget):
         self.setLayout(layout)
         session.history_changed.connect(self._update_buttons)
         theme().changed.connect(self._recolour)
+        discretion().changed.connect(self._recolour)
         self._update_buttons()
 
     def _update_buttons(self) -> None:
@@ -53,10 +55,9 @@ class HistoryPanel(QWidget):
         self._entries = tuple(entries)
         self.list.clear()
         for entry in self._entries:
+            description = discretion().step(entry.description)
             when = entry.at.astimezone().strftime("%H:%M")
-            item = QListWidgetItem(
-                f"{when}  {entry.description[:1].upper()}{entry.description[1:]}"
-            )
+            item = QListWidgetItem(f"{when}  {description[:1].upper()}{description[1:]}")
             item.setToolTip(f"{entry.author}, {entry.at.astimezone():%Y-%m-%d %H:%M:%S}")
             if entry.undone:
                 font = item.font()

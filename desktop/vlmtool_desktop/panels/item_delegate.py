@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem,
 
 from vlmtool_core.records import MediaKind
 from vlmtool_desktop import icons
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.models.item_model import ItemRole, ThumbnailRole
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.theme import label_colour, theme
@@ -141,7 +142,9 @@ class ItemDelegate(QStyledItemDelegate):
         metrics = QFontMetrics(font)
         name_room = QRect(card.left() + 6, top, card.width() - 12, metrics.height())
         name = metrics.elidedText(
-            record.name.rsplit("/", 1)[-1], Qt.TextElideMode.ElideMiddle, name_room.width()
+            discretion().item_name(record.name.rsplit("/", 1)[-1], record.id),
+            Qt.TextElideMode.ElideMiddle,
+            name_room.width(),
         )
         painter.setPen(colours.colour("text"))
         painter.drawText(name_room, Qt.AlignmentFlag.AlignCenter, name)

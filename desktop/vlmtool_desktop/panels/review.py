@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from vlmtool_core.records import Finding, FindingStatus, Json
 from vlmtool_desktop.bridge import Bridge
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.models.finding_model import FindingModel, FindingRole
 from vlmtool_desktop.panels.viewer import clock
 from vlmtool_desktop.theme import theme
@@ -87,6 +88,7 @@ class FindingDelegate(QStyledItemDelegate):
 def place(finding: Finding) -> str:
     """File and time span of a finding, in a line."""
     name = finding.path.replace("\\", "/").rsplit("/", 1)[-1]
+    name = discretion().item_name(name, finding.item_id)
     if finding.time_span_s is None:
         return name
     start, end = finding.time_span_s

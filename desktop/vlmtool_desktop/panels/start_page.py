@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from vlmtool_core import __version__
 from vlmtool_desktop import icons
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.installed import Installed
 from vlmtool_desktop.recent import RecentProject, recent_projects
 from vlmtool_desktop.theme import theme
@@ -61,6 +62,7 @@ class StartPage(QWidget):
         self.recent.ensurePolished()
         self.refresh()
         theme().changed.connect(self.refresh)
+        discretion().changed.connect(self.refresh)
 
     def _build(self) -> None:
         words = column(
@@ -155,6 +157,8 @@ class StartPage(QWidget):
 
     def set_recent(self, projects: Sequence[RecentProject]) -> None:
         self.recent.clear()
+        if discretion().on:
+            projects = []
         for project in projects:
             item = QListWidgetItem(icons.icon("open", "text-muted"), project.name)
             item.setText(f"{project.name}\n{short(project.root)}")
@@ -164,7 +168,10 @@ class StartPage(QWidget):
                 item.setForeground(theme().colour("text-disabled"))
             self.recent.addItem(item)
         if not projects:
-            item = QListWidgetItem(self.tr("Projects that you open appear here."))
+            hidden = self.tr("Hidden, as other identifying values are.")
+            item = QListWidgetItem(
+                hidden if discretion().on else self.tr("Projects that you open appear here.")
+            )
             item.setFlags(Qt.ItemFlag.NoItemFlags)
             self.recent.addItem(item)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeyEvent
@@ -11,7 +12,11 @@ from PySide6.QtWidgets import QSlider, QSpinBox, QVBoxLayout, QWidget
 from vlmtool_desktop.canvas.tools import BoxTool, CanvasTool, PanTool, SelectTool
 from vlmtool_desktop.canvas.view import CanvasView
 from vlmtool_desktop.session import Session, Tool
+from vlmtool_desktop.widgets.badges import BadgeRow
 from vlmtool_desktop.widgets.parts import frame, push_button, row, text_label, tool_button
+
+if TYPE_CHECKING:
+    from vlmtool_core.media import Badge
 
 _TOOLS: dict[Tool, type[CanvasTool]] = {
     Tool.SELECT: SelectTool,
@@ -37,6 +42,7 @@ class ViewerPanel(QWidget):
         self.canvas = CanvasView()
         self.name = text_label("", "heading")
         self.facts = text_label("", "muted")
+        self.badges = BadgeRow()
         self.warnings = text_label("", "warning", wrap=True)
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.number = QSpinBox()
@@ -59,7 +65,7 @@ class ViewerPanel(QWidget):
         return bar
 
     def _build(self) -> None:
-        head = row(self.name, self.facts, spacing=12)
+        head = row(self.name, self.facts, self.badges, spacing=12)
         head.addStretch()
         self.name.setMinimumWidth(40)
         self._build_frames()
@@ -153,8 +159,10 @@ class ViewerPanel(QWidget):
         self.name.setToolTip(name)
         self.facts.setText(facts)
 
-    def set_warnings(self, notes: Sequence[str]) -> None:
-        """What a user must know of the item: damage, lossy compression, uneven spacing."""
+    def set_notes(self, badges: Sequence[Badge], notes: Sequence[str]) -> None:
+        """What a user must know of the item; what a badge says already is in its tool tip."""
+        self.badges.set_badges(badges)
+        notes = [note for note in notes if not any(note in badge.note for badge in badges)]
         self.warnings.setText("\n".join(f"⚠ {note}" for note in notes))
         self.warnings.setVisible(bool(notes))
 
