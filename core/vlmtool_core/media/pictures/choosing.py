@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from vlmtool_core.media.base import MediaSource
-from vlmtool_core.media.pictures.coded import CodedSource, coded_header
-from vlmtool_core.media.pictures.images import ImageSource
-from vlmtool_core.media.pictures.tiff import TiffSource
 
 
 def open_picture(path: Path) -> MediaSource:
@@ -17,6 +14,13 @@ def open_picture(path: Path) -> MediaSource:
     ------
     MediaError
     """
+    from vlmtool_core.media.pictures.coded import CodedSource, coded_header
+    from vlmtool_core.media.pictures.images import ImageSource
+    from vlmtool_core.media.tiles.opening import tiled_still
+
+    huge = tiled_still(path)
+    if huge is not None:
+        return huge
     header = coded_header(path)
     if header is not None:
         return CodedSource(path, header)
@@ -30,4 +34,7 @@ def open_tiff(path: Path) -> MediaSource:
     ------
     MediaError
     """
-    return TiffSource(path)
+    from vlmtool_core.media.pictures.tiff import TiffSource
+    from vlmtool_core.media.tiles.opening import tiled_tiff
+
+    return tiled_tiff(path) or TiffSource(path)

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 POINTS_PER_INCH = 72
 # PDFium is not thread-safe: one call at a time in the whole process.
-_pdfium = threading.RLock()
+PDFIUM = threading.RLock()
 
 
 class PdfSource(SourceBase):
     """A PDF; each page is a frame, as large as the setting `pdf_dpi` makes it.
+
+    data : the bytes of the PDF, where `path` holds more than that
 
     Raises
     ------
@@ -37,18 +39,18 @@ class PdfSource(SourceBase):
     MediaError : it is damaged, has no page, or asks for too much
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
         import pypdfium2
 
         check_file(path)
         self._dpi = load_settings().pdf_dpi
-        with _pdfium, decoding(path):
+        with PDFIUM, decoding(path):
             try:
-                self._document = pypdfium2.PdfDocument(path)
+                self._document = pypdfium2.PdfDocument(path if data is None else data)
             except pypdfium2.PdfiumError as error:
                 raise _explained(error, path) from error
         try:
-            with _pdfium, decoding(path):
+            with PDFIUM, decoding(path):
                 self._info = self._describe(path)
         except Exception:
             self.close()
@@ -82,7 +84,7 @@ class PdfSource(SourceBase):
         import pypdfium2
 
         self._check_index(index)
-        with _pdfium, decoding(self.path):
+        with PDFIUM, decoding(self.path):
             size = self._size(index)
             check_pixels(self.path, *size)
             shown = scaled_size(*size, max_side)
@@ -113,7 +115,7 @@ class PdfSource(SourceBase):
         return pixels
 
     def close(self) -> None:
-        with _pdfium:
+        with PDFIUM:
             self._document.close()
 
 
