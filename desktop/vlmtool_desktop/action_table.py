@@ -13,6 +13,7 @@ from vlmtool_desktop.actions import (
     has_project,
 )
 from vlmtool_desktop.view_actions import go_actions, tool_actions, view_actions
+from vlmtool_desktop.volume_actions import volume_actions
 
 if TYPE_CHECKING:
     from vlmtool_desktop.main_window import MainWindow
@@ -31,6 +32,7 @@ def action_table(window: MainWindow) -> list[Action]:
         *_edit(window),
         *tool_actions(window),
         *view_actions(window),
+        *volume_actions(window),
         *go_actions(window),
         *_model(window),
         *_packs(window),

@@ -28,8 +28,10 @@ from vlmtool_desktop.controllers.host_controller import HostController
 from vlmtool_desktop.controllers.identity_controller import IdentityController
 from vlmtool_desktop.controllers.models_controller import ModelsController
 from vlmtool_desktop.controllers.project_controller import ProjectController
+from vlmtool_desktop.controllers.seen_controller import SeenController
 from vlmtool_desktop.controllers.training_controller import TrainingController
 from vlmtool_desktop.controllers.viewer_controller import ViewerController
+from vlmtool_desktop.controllers.volume_controller import VolumeController
 from vlmtool_desktop.controllers.wiring import connect_all
 from vlmtool_desktop.controllers.workflow_controller import WorkflowController
 from vlmtool_desktop.discretion import discretion
@@ -70,10 +72,12 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
         self.host = HostController(self)
         self._lay_out()
+        self.planes = VolumeController(self)
         self.actions_ = ActionSet(self, self.session, action_table(self))
         self.window_menu = WindowMenu(self)
         self.toolbar = self._make_toolbar()
         self.identity = IdentityController(self)
+        self.seen = SeenController(self)
         self.training = TrainingController(self)
         self.model_packs = ModelsController(self)
         self.workflows = WorkflowController(self)
@@ -209,6 +213,7 @@ class MainWindow(QMainWindow):
         state = self._state()
         state.setValue("geometry", self.saveGeometry())
         state.setValue("splitter", self.splitter.saveState())
+        self.planes.stop()
         self.viewing.close()
         self.bridge.close()
         super().closeEvent(event)

@@ -18,6 +18,14 @@ class Tool(StrEnum):
     SELECT = "select"
     PAN = "pan"
     BOX = "box"
+    DISTANCE = "distance"
+    POLYLINE = "polyline"
+    ANGLE = "angle"
+    COBB = "cobb"
+    RECTANGLE = "rectangle"
+    ELLIPSE = "ellipse"
+    FREEHAND = "freehand"
+    PROBE = "probe"
 
 
 class Overlay(StrEnum):
@@ -29,6 +37,7 @@ class Overlay(StrEnum):
     CAPTION = "caption"
     GRAPHICS = "graphics"
     CORNERS = "corners"
+    LETTERS = "letters"
 
 
 @dataclass(frozen=True, slots=True)

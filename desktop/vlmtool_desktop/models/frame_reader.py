@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from vlmtool_core.records import ItemRef, MediaKind
 from vlmtool_desktop.canvas.picture import Picture, make_picture
+from vlmtool_desktop.models.plane_reader import letters_of
 
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
     from vlmtool_core.media.dicom.elements import Element
+    from vlmtool_core.media.volumes.letters import EdgeLetters
     from vlmtool_core.records import Frame
 
 MOST_OPEN = 3
@@ -31,6 +33,7 @@ class Loaded:
     windowed : the frame through the window that was asked for, None where it is `window`
     graphics : bool (h, w) of the pixels that overlay planes draw on, None where there are none
     drawn : `picture` with them; notes : what a user must know of the item or of this frame
+    letters : what lies at its edges, None where the file does not say
     """
 
     ref: ItemRef
@@ -46,6 +49,7 @@ class Loaded:
     graphics: Any = field(default=None, repr=False)
     drawn: Picture | None = None
     notes: tuple[str, ...] = ()
+    letters: EdgeLetters | None = None
 
 
 class FrameReader:
@@ -117,7 +121,7 @@ class FrameReader:
         frame = source.frame(index, max_side=LONGEST_SIDE)
         picture = make_picture(frame.pixels, frame.size)
         loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
-        loaded = _with_graphics(loaded, source, frame)
+        loaded = replace(_with_graphics(loaded, source, frame), letters=letters_of(source, index))
         if "voi" not in frame.provenance:
             return loaded
         grey: Any = source
@@ -127,6 +131,15 @@ class FrameReader:
             window=_window(frame.provenance["voi"], grey),
             inverted=bool(frame.provenance.get("inverted")),
         )
+
+    def opened(self, ref: ItemRef) -> MediaSource:
+        """The item, opened; it stays this reader's, and is for its thread only.
+
+        Raises
+        ------
+        MediaError : it cannot be opened.
+        """
+        return self._open(ref)
 
     def _open(self, ref: ItemRef) -> MediaSource:
         from vlmtool_core.media import open_media

@@ -83,6 +83,22 @@ class Volume:
         number = min(max(number, 0), last)
         return number if step.forward else last - number
 
+    def value_at(self, point: np.ndarray) -> float | None:
+        """The value of the voxel at a point in LPS mm; None outside, and in padding."""
+        i, j, k = (int(index) for index in np.rint(self.to_voxel(point)))
+        inside = all(0 <= index < size for index, size in zip((i, j, k), self.sizes, strict=True))
+        if not inside:
+            return None
+        value = self.values[k, j, i]
+        padding = value == PADDING if self.values.dtype == np.int16 else np.isnan(value)
+        return None if padding else float(value)
+
+    def plane_geometry(self, plane: Plane, number: int) -> PlaneGeometry:
+        """Where plane `number` lies; its pixels are voxels, as in `reslice` without `square`."""
+        shown = self._layout(plane)
+        spacing = self.voxel_mm[shown.down.axis], self.voxel_mm[shown.right.axis]
+        return self._geometry(shown, number, spacing)
+
     def plane_of_frame(self, frame: int) -> tuple[Plane, int]:
         """The plane that a frame of the source is, and its number.
 

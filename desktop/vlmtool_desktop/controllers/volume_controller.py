@@ -1,0 +1,296 @@
+"""Letters at the picture's edges, and three linked planes through the volume of the item."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QVBoxLayout
+
+from vlmtool_core.jobs import CancelToken, Progress
+from vlmtool_core.media.volumes.axes import Plane
+from vlmtool_core.media.volumes.building import why_no_volume
+from vlmtool_core.media.volumes.planes import reference_line, to_patient, to_picture
+from vlmtool_core.records import ErrorInfo
+from vlmtool_desktop.canvas.letters import LettersLayer
+from vlmtool_desktop.canvas.plane_view import PlaneLine
+from vlmtool_desktop.dialogs.error_dialog import sentence
+from vlmtool_desktop.models.plane_reader import (
+    LoadedVolume,
+    ShownPlane,
+    load_volume,
+    show_plane,
+)
+from vlmtool_desktop.panels.planes import COLOURS, PlanesPanel
+from vlmtool_desktop.session import Overlay
+
+if TYPE_CHECKING:
+    from vlmtool_core.media import Window
+    from vlmtool_desktop.main_window import MainWindow
+
+ACTION = "planes"
+# Of the window's width per pixel of dragging.
+_STEP = 1 / 300
+
+
+class VolumeController(QObject):
+    """Cuts in the viewer's thread; what is drawn over the planes needs no cutting."""
+
+    _progressed = Signal(object, object)
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._main = window
+        self.letters = LettersLayer()
+        self.panel = PlanesPanel()
+        self._volume: LoadedVolume | None = None
+        self._window: Window | None = None
+        self._point = np.zeros(3)
+        self._shown: dict[Plane, ShownPlane] = {}
+        self._wanted: dict[Plane, int] = {}
+        self._reading: CancelToken | None = None
+        self._place()
+        window.viewer.canvas.layers.append(self.letters)
+        window.viewing.frame_shown.connect(lambda _loaded: self._frame_shown())
+        window.session.item_changed.connect(self._item_changed)
+        window.session.overlays_changed.connect(self._update_letters)
+        self._progressed.connect(self._show_progress)
+        self.panel.closed.connect(self.leave)
+        self.panel.cancelled.connect(self.leave)
+        for plane, view in self.panel.views.items():
+            view.point_chosen.connect(lambda x, y, p=plane: self._choose(p, x, y))
+            view.stepped.connect(lambda steps, p=plane: self._step(p, steps))
+            view.window_dragged.connect(self._drag_window)
+
+    def _place(self) -> None:
+        """The planes take the place of the picture while they are open."""
+        layout = self._main.viewer.layout()
+        assert isinstance(layout, QVBoxLayout)
+        layout.insertWidget(layout.indexOf(self._main.viewer.canvas) + 1, self.panel, 1)
+        self.panel.hide()
+
+    # Whether there are planes ----------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return not self.panel.isHidden()
+
+    @property
+    def volume(self) -> LoadedVolume | None:
+        """What is being looked at, None while it is read."""
+        return self._volume
+
+    @property
+    def point(self) -> np.ndarray:
+        """float64 (3,) LPS in mm: where the planes meet."""
+        return self._point.copy()
+
+    @property
+    def window(self) -> Window | None:
+        return self._window
+
+    @property
+    def why_not(self) -> str:
+        """Why no planes can be opened, "" when they can."""
+        loaded = self._main.viewing.loaded
+        if loaded is None:
+            return self.tr("no item is shown")
+        return why_no_volume(loaded.info)
+
+    def _frame_shown(self) -> None:
+        self._update_letters()
+        self._update_action()
+
+    def _update_letters(self) -> None:
+        loaded = self._main.viewing.loaded
+        shown = Overlay.LETTERS in self._main.session.overlays
+        self.letters.letters = loaded.letters if loaded is not None and shown else None
+        if loaded is not None:
+            self.letters.size = loaded.picture.size
+        self._main.viewer.canvas.update()
+
+    def _update_action(self) -> None:
+        self._main.actions_.update()
+        action, reason = self._main.actions_.by_id[ACTION], self.why_not
+        tip = self.tr("Three planes through the volume")
+        if reason:
+            tip = self.tr("No planes: {reason}.").format(reason=reason)
+        action.setToolTip(tip)
+        action.setStatusTip(tip)
+
+    def _item_changed(self) -> None:
+        self.letters.letters = None
+        if self.is_open:
+            self.leave()
+        self._update_action()
+
+    # Opening and leaving ---------------------------------------------------------------------
+
+    def toggle(self) -> None:
+        """Open the planes of the item in view, or go back to its picture."""
+        if self.is_open:
+            self.leave()
+        elif not self.why_not:
+            self._open()
+
+    def _open(self) -> None:
+        loaded = self._main.viewing.loaded
+        assert loaded is not None
+        token = CancelToken()
+        self._reading = token
+        self._window = self._main.viewing.window
+        self.panel.clear()
+        self.panel.show_reading(0, 0)
+        self._main.viewer.canvas.hide()
+        self._main.viewer.frame_bar.hide()
+        self.panel.show()
+        self.panel.views[Plane.AXIAL].setFocus()
+        frame = loaded.index
+
+        def tell(progress: Progress) -> None:
+            self._progressed.emit(token, progress)
+
+        self._main.bridge.view(
+            lambda: load_volume(loaded.ref, frame, tell, token),
+            lambda volume: self._take(volume, frame),
+            self._refuse,
+            lane="volume",
+        )
+        self._main.actions_.update()
+
+    def _show_progress(self, token: CancelToken, progress: Progress) -> None:
+        if token is self._reading:
+            self.panel.show_reading(progress.done, progress.total or 0)
+
+    def _refuse(self, error: ErrorInfo) -> None:
+        self._reading = None
+        if error.code != "cancelled":
+            self.panel.show_note(f"{sentence(error.message)}\n{sentence(error.remedy)}")
+
+    def leave(self) -> None:
+        """Back to the picture; the volume is given back, and no longer read."""
+        self.stop()
+        self.panel.hide()
+        self.panel.clear()
+        self._volume = None
+        self._shown.clear()
+        self._wanted.clear()
+        self._main.viewer.canvas.show()
+        self._main.viewer.frame_bar.setVisible(self._main.session.frame_count > 1)
+        self._main.viewer.canvas.setFocus()
+        self._main.actions_.update()
+
+    def stop(self) -> None:
+        """Stop reading, if a volume is being read."""
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        for lane in ("volume", *map(_lane, Plane)):
+            self._main.bridge.drop(lane)
+
+    def _take(self, loaded: LoadedVolume, frame: int) -> None:
+        self._reading = None
+        self.panel.show_note("")
+        self._volume = loaded
+        self._window = self._window or loaded.window
+        volume = loaded.volume
+        middle = (np.array(volume.sizes) - 1) / 2
+        middle[2] = volume.frames.index(frame)
+        self._tell_facts()
+        self._go_to(volume.to_patient(middle))
+
+    # Where the planes are --------------------------------------------------------------------
+
+    def _choose(self, plane: Plane, x: float, y: float) -> None:
+        shown = self._shown.get(plane)
+        if shown is not None:
+            self._go_to(to_patient(shown.geometry, x, y))
+
+    def _step(self, plane: Plane, steps: int) -> None:
+        if self._volume is None:
+            return
+        volume = self._volume.volume
+        now = self._wanted.get(plane, 0)
+        number = min(max(now + steps, 0), volume.count(plane) - 1)
+        # Only along the axis that is stepped: the point stays where it is in this plane.
+        first, there = (volume.plane_geometry(plane, n) for n in (now, number))
+        self._go_to(self._point + np.subtract(there.position, first.position))
+
+    def _go_to(self, point: np.ndarray) -> None:
+        if self._volume is None:
+            return
+        self._point = point
+        for plane in Plane:
+            number = self._volume.volume.plane_at(plane, point)
+            if self._wanted.get(plane) != number:
+                self._wanted[plane] = number
+                self._cut(plane)
+        self._draw_lines()
+        self._tell_place()
+
+    def _cut(self, plane: Plane) -> None:
+        loaded, window, number = self._volume, self._window, self._wanted[plane]
+        if loaded is not None and window is not None:
+            self._main.bridge.view(
+                lambda: show_plane(loaded, plane, number, window), self._show, lane=_lane(plane)
+            )
+
+    def _show(self, shown: ShownPlane) -> None:
+        self._shown[shown.plane] = shown
+        view = self.panel.views[shown.plane]
+        view.show_plane(shown.picture, shown.letters, f"{shown.number + 1} / {shown.count}")
+        self._draw_lines()
+
+    def _draw_lines(self) -> None:
+        for plane, shown in self._shown.items():
+            x, y, _ = to_picture(shown.geometry, self._point)
+            lines = []
+            for other, cut in self._shown.items():
+                found = reference_line(
+                    shown.geometry, shown.picture.size, cut.geometry, cut.picture.size
+                )
+                if other is not plane and found is not None:
+                    lines.append(PlaneLine(*found, COLOURS[other]))
+            self.panel.views[plane].show_lines((x, y), lines)
+
+    # Window, and what is told ----------------------------------------------------------------
+
+    def _drag_window(self, dx: float, dy: float) -> None:
+        window = self._window
+        if window is None or self._volume is None:
+            return
+        if window.table is not None:  # a table has no width; from here on it is a window
+            window = replace(self._volume.window, function="LINEAR", table=None)
+        width = max(1.0, window.width * (1 + dx * _STEP))
+        center = window.center + dy * _STEP * window.width
+        self._window = replace(window, center=center, width=width, explanation="")
+        self._main.viewing.set_window(self._window)
+        for plane in Plane:
+            self._cut(plane)
+
+    def _tell_facts(self) -> None:
+        assert self._volume is not None
+        volume = self._volume.volume
+        sizes = " × ".join(str(size) for size in volume.sizes)
+        spacing = " × ".join(f"{size:.3g}" for size in volume.voxel_mm)
+        self.panel.facts.setText(
+            self.tr("{sizes} voxels of {spacing} mm").format(sizes=sizes, spacing=spacing)
+        )
+
+    def _tell_place(self) -> None:
+        """The point in the patient, and the value there."""
+        assert self._volume is not None
+        ends = self._volume.volume.ends or (("x ", "x -"), ("y ", "y -"), ("z ", "z -"))
+        sides = [
+            f"{ends[axis][0 if part >= 0 else 1]} {abs(part):.1f}"
+            for axis, part in enumerate(self._point)
+        ]
+        value = self._volume.volume.value_at(self._point)
+        told = "" if value is None else f"\n{value:g} {self._volume.unit}"
+        self.panel.place.setText(f"{'  '.join(sides)} mm{told}")
+
+
+def _lane(plane: Plane) -> str:
+    return f"plane-{plane.value}"
