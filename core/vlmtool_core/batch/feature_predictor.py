@@ -12,8 +12,9 @@ import numpy as np
 
 from vlmtool_core.batch.decode import Decoded
 from vlmtool_core.batch.features import FeatureCache, Kept, Key, Known
-from vlmtool_core.batch.predict import PICTURE, Predictor, checked
+from vlmtool_core.batch.predict import Predictor, checked
 from vlmtool_core.batch.spec import RunSpec
+from vlmtool_core.engine.pictures.seen import PICTURE
 from vlmtool_core.errors import StorageError
 from vlmtool_core.records import Outcome, Task
 

@@ -16,6 +16,7 @@ from vlmtool_core.batch.decode import Decoded, KnownFrame
 from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.batch.turns import Rank, turns_of
 from vlmtool_core.engine.family import DECODE_SIDE
+from vlmtool_core.engine.pictures.seen import PICTURE
 from vlmtool_core.errors import (
     CancelledError,
     EngineMemoryError,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 # Tasks whose engines spend seconds on a frame: a smaller batch is cancelled sooner.
 MOST_FRAMES = {Task.CAPTION: 4, Task.ASK: 4, Task.READ: 4, Task.DETECT: 8}
-
-# Where an outcome's provenance keeps that of its frame.
-PICTURE = "picture"
 
 # These concern every frame alike, so they end the run instead of filling a table with failures.
 _FATAL = (

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "segment": ("vlmtool_core.cli.segment:segment", "Find the pixels of what is pointed at."),
     "enhance": ("vlmtool_core.cli.enhance:enhance", "Make clearer copies of pictures, marked so."),
     "ask": ("vlmtool_core.cli.ask:ask", "Ask one question about one or more pictures."),
+    "seen": ("vlmtool_core.cli.seen:seen", "Write the picture as a model was given it."),
     "show": ("vlmtool_core.cli.show:show", "Show what a project knows of its items."),
     "measurements": (
         "vlmtool_core.cli.measurements:measurements",

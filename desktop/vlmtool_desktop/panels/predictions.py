@@ -20,6 +20,7 @@ from vlmtool_desktop.widgets.parts import (
     push_button,
     row,
     text_label,
+    tool_button,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class PredictionsPanel(QWidget):
     decided = Signal(object, object)
     edit_requested = Signal(object)
     predict_requested = Signal()
+    seen_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -95,7 +97,10 @@ class PredictionsPanel(QWidget):
             panel_key(self, key, self.accept)
         panel_key(self, Qt.Key.Key_Backspace, self.reject)
         panel_key(self, Qt.Key.Key_E, self.edit)
-        buttons = row(self.accept_button, self.reject_button, self.edit_button)
+        self.seen_button = tool_button(self.tr("What the model saw (S)"), "image")
+        self.seen_button.clicked.connect(self.show_seen)
+        panel_key(self, Qt.Key.Key_S, self.show_seen)
+        buttons = row(self.accept_button, self.reject_button, self.edit_button, self.seen_button)
         buttons.setContentsMargins(8, 6, 8, 8)
         title = text_label(self.tr("PREDICTIONS"), "section")
         title.setContentsMargins(10, 8, 10, 4)
@@ -230,6 +235,17 @@ class PredictionsPanel(QWidget):
         enabled = self._decidable() is not None
         for button in (self.accept_button, self.reject_button, self.edit_button):
             button.setEnabled(enabled)
+        self.seen_button.setEnabled(self._seeable() is not None)
+
+    def _seeable(self) -> Choice | None:
+        """Failed predictions saw nothing, or nothing that is known."""
+        choice = self.choice()
+        failed = choice and choice.prediction.outcome.status is OutcomeStatus.FAILED
+        return None if failed else choice
+
+    def show_seen(self) -> None:
+        if choice := self._seeable():
+            self.seen_requested.emit(choice)
 
     def accept(self) -> None:
         if choice := self._decidable():
