@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmtool_core.media.budget import check_pixels
 from vlmtool_core.media.safe import life
-from vlmtool_core.media.video.container import open_stream, packets
+from vlmtool_core.media.video.container import open_stream, packets, reading
 from vlmtool_core.media.video.index import FrameIndex
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Below this distance it is cheaper to decode on than to seek back to a key frame.
 DECODE_ON_FRAMES = 48
+# Fields are told by the first frames: the very first may be a still or a splash.
+HEAD_FRAMES = 4
 # After so many key frames that nobody knows, counting starts from the beginning instead.
 _STRANGE_KEYS = 3
 
@@ -78,6 +81,47 @@ def _seconds(packet: Packet[VideoStream]) -> float | None:
     return float(time * packet.time_base)
 
 
+class Head:
+    """A video that is open at its start, with the first frames, which told what it is.
+
+    Its first pass goes on from there, since opening and starting to decode take long.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.container, self.stream = open_stream(path)
+        self._report = DecodeReport()
+        self._rest = decoded(packets(self.container, self.stream), self._report)
+        self._used = False
+        try:
+            check_pixels(path, self.stream.codec_context.width, self.stream.codec_context.height)
+            with reading(path):
+                self.first = list(islice(self._rest, HEAD_FRAMES))
+        except BaseException:
+            self.container.close()
+            raise
+
+    def pictures(self, report: DecodeReport) -> Iterator[VideoFrame] | None:
+        """All frames from the first on; None when it was used before."""
+        if self._used:
+            return None
+        self._used = True
+        report.error_times = self._report.error_times
+        first, self.first = self.first, []
+        return self._go_on(first)
+
+    def _go_on(self, first: list[VideoFrame]) -> Iterator[VideoFrame]:
+        try:
+            yield from first
+            yield from self._rest
+        finally:
+            self.container.close()
+
+    def close(self) -> None:
+        self._used = True
+        self.first = []
+        self.container.close()
+
+
 def play(
     path: Path,
     index: FrameIndex,
@@ -85,23 +129,28 @@ def play(
     *,
     start: int = 0,
     keyframes_only: bool = False,
+    head: Head | None = None,
 ) -> Generator[tuple[int, VideoFrame], None, None]:
-    """(index, picture) from frame `start` on, in order.
+    """(index, picture) from frame `start` on, in order; from its `head` if that is not used yet.
 
     Raises
     ------
     MediaError
     """
+    opened = head.pictures(report) if head and start <= 0 and not keyframes_only else None
+    if opened is not None:
+        for place, picture in _numbered(index, opened, None):
+            report.take(place, broken=picture.is_corrupt)
+            yield place, picture
+        return
     for anchor, seek_point in index.ways_to(start):
         arrived = seek_point is None
-        last = start - 1
         for place, picture in _play_from(path, index, report, seek_point, keyframes_only):
             # Where the demuxer lands, frames may lack what they depend on, or be wrong in time.
             arrived = arrived or place == anchor
             if not arrived and place > anchor:
                 break
-            if arrived and place > last:
-                last = place
+            if arrived and place >= start:
                 report.take(place, broken=picture.is_corrupt)
                 yield place, picture
         if arrived:
@@ -125,8 +174,7 @@ def _play_from(
         if index.exact:
             sent = _known(index, sent, sought=seek_point is not None)
         pictures = decoded(sent, report)
-        placed = _placed(index, pictures) if index.exact else _counted(index, pictures, seek_point)
-        for place, picture in placed:
+        for place, picture in _numbered(index, pictures, seek_point):
             if picture.key_frame or not keyframes_only:
                 yield place, picture
     finally:
@@ -160,6 +208,18 @@ def _known(
             continue
         sought = False
         yield packet
+
+
+def _numbered(
+    index: FrameIndex, pictures: Iterator[VideoFrame], seek_point: int | None
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Each picture with its index, ascending."""
+    last = -1
+    placed = _placed(index, pictures) if index.exact else _counted(index, pictures, seek_point)
+    for place, picture in placed:
+        if place > last:
+            last = place
+            yield place, picture
 
 
 def _placed(index: FrameIndex, pictures: Iterator[VideoFrame]) -> Iterator[tuple[int, VideoFrame]]:
@@ -213,11 +273,17 @@ class Cursor:
     """
 
     def __init__(
-        self, path: Path, index: FrameIndex, target: int, *, neighbours: bool = False
+        self,
+        path: Path,
+        index: FrameIndex,
+        target: int,
+        *,
+        neighbours: bool = False,
+        head: Head | None = None,
     ) -> None:
         self._index = index
         start = max(0, target - 1) if neighbours else target
-        self._played = play(path, index, DecodeReport(), start=start)
+        self._played = play(path, index, DecodeReport(), start=start, head=head)
         self._frames: Iterator[Shown] = (
             with_neighbours(self._played)
             if neighbours

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media.base import MediaInfo
 from vlmtool_core.media.budget import check_frames, check_pixels
-from vlmtool_core.media.video.container import packets, picture_tracks, present_entries
-from vlmtool_core.media.video.decode import DecodeReport, decoded
+from vlmtool_core.media.video.container import picture_tracks, present_entries
+from vlmtool_core.media.video.decode import Head
 from vlmtool_core.media.video.orientation import orientation_of
 from vlmtool_core.media.video.rendering import (
     DEINTERLACER,
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Fields are told by the first frames: the very first may be a still or a splash.
-_FRAMES_FOR_FIELDS = 4
 # Tags of containers that tell where, by whom or with whose device a recording was made.
 _IDENTIFYING = ("location", "artist", "author", "title", "comment", "make", "model", "com.apple")
 _START_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")
+# Their times are the recorder's own wall clock, of no zone that anybody knows.
+CLOCK_FORMATS = ("dhav",)
 _MICROSECONDS = 1_000_000
 
 
@@ -51,16 +51,14 @@ class Header:
     stated_frames: int | None
 
 
-def read_header(path: Path, size: int, container: InputContainer, stream: VideoStream) -> Header:
-    """Decodes the first frames, because only they tell of rotation and fields.
+def read_header(path: Path, size: int, head: Head) -> Header:
+    """What the container says and the first frames, which alone tell of rotation and fields.
 
     Raises
     ------
     DamagedMediaError, BudgetExceededError
     """
-    context = stream.codec_context
-    check_pixels(path, context.width, context.height)
-    first = list(islice(decoded(packets(container, stream), DecodeReport()), _FRAMES_FOR_FIELDS))
+    container, stream, first = head.container, head.stream, head.first
     if not first:
         raise DamagedMediaError("no frame can be decoded", path=path)
     aspect = plausible_aspect(stream.sample_aspect_ratio)
@@ -112,12 +110,13 @@ def _duration(container: InputContainer, stream: VideoStream) -> float | None:
 
 def _stream_facts(container: InputContainer, stream: VideoStream) -> dict[str, Json]:
     context = stream.codec_context
+    start_s = float((stream.start_time or 0) * (stream.time_base or 0))
     facts: dict[str, Json] = {
         "format": container.format.name.split(",")[0],
         "codec": context.name,
         "pixel_format": context.pix_fmt,
         "time_base": str(stream.time_base or Fraction(0)),
-        "start_s": float((stream.start_time or 0) * (stream.time_base or 0)),
+        "start_s": start_s,
     }
     if stream.frames:
         facts["frames_stated"] = stream.frames
@@ -129,6 +128,8 @@ def _stream_facts(container: InputContainer, stream: VideoStream) -> dict[str, J
     if container.streams.audio:
         facts["sound_tracks"] = len(container.streams.audio)
     recorded = recorded_at(container, stream)
+    if not recorded and container.format.name in CLOCK_FORMATS:
+        recorded = datetime.fromtimestamp(start_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
     if recorded:
         facts["recorded_at"] = recorded
     return facts

@@ -53,7 +53,8 @@ class FrameIndex:
         return len(self.pts)
 
     def seconds(self, index: int) -> float:
-        return float(self.pts[index] * self.time_base)
+        # Of integers, so that it is rounded once, and fast.
+        return self.pts[index] * self.time_base.numerator / self.time_base.denominator
 
     def find(self, pts: int) -> int:
         """Index of the last frame at or before `pts`; 0 before the first."""

@@ -18,7 +18,7 @@ from vlmtool_core.media.base import Window
 from vlmtool_core.media.budget import check_file, check_frames
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.media.video import cache
-from vlmtool_core.media.video.container import open_stream, reading
+from vlmtool_core.media.video.container import reading
 from vlmtool_core.media.video.damage import (
     Damage,
     DamageKind,
@@ -30,6 +30,7 @@ from vlmtool_core.media.video.damage import (
 from vlmtool_core.media.video.decode import (
     Cursor,
     DecodeReport,
+    Head,
     Shown,
     index_by_decoding,
     play,
@@ -65,12 +66,13 @@ class VideoSource(SourceBase):
         self._cursor: Cursor | None = None
         self._key = ""
         self._report: DamageReport | None = None
-        container, stream = open_stream(path)
+        self._head = Head(path)
         try:
             with reading(path):
-                self._header = read_header(path, size, container, stream)
-        finally:
-            container.close()
+                self._header = read_header(path, size, self._head)
+        except BaseException:
+            self._head.close()
+            raise
         self._info = self._header.info
         self._renderer = Renderer(path, self._header.display)
 
@@ -168,7 +170,13 @@ class VideoSource(SourceBase):
             raise IndexError(f"{self.path}: no frame {index}; there are {len(table)}")
         if self._cursor is None or not self._cursor.reaches(index):
             self._drop_cursor()
-            self._cursor = Cursor(self.path, table, index, neighbours=self._header.interlaced)
+            self._cursor = Cursor(
+                self.path,
+                table,
+                index,
+                neighbours=self._header.interlaced,
+                head=self._head,
+            )
         shown = self._cursor.advance(index)
         if shown is None:
             self._drop_cursor()
@@ -249,7 +257,14 @@ class VideoSource(SourceBase):
         index = self.index
         if start >= len(index):
             return
-        frames = play(self.path, index, report, start=max(0, start), keyframes_only=keyframes_only)
+        frames = play(
+            self.path,
+            index,
+            report,
+            start=max(0, start),
+            keyframes_only=keyframes_only,
+            head=self._head,
+        )
         for place, picture in frames:
             if stop is not None and place >= stop:
                 break
@@ -282,3 +297,4 @@ class VideoSource(SourceBase):
 
     def close(self) -> None:
         self._drop_cursor()
+        self._head.close()

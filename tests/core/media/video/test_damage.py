@@ -214,6 +214,7 @@ def test_dahua_recordings_are_read(tmp_path: Path) -> None:
     path = dhav(tmp_path / "recording.dav", packets, (96, 64))
     with open_media(path) as source:
         assert source.info.facts["format"] == "dhav"
+        assert source.info.facts["recorded_at"] == "2026-03-01 10:20:00"
         linear = {frame.index: frame.pixels for frame in source.frames()}
         assert [read_number(pixels) for pixels in linear.values()] == list(range(40))
     with VideoSource(path) as source:
