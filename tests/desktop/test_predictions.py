@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
@@ -23,6 +24,7 @@ from vlmtool_core.records import (
 )
 from vlmtool_core.store.records import NewPrediction
 from vlmtool_desktop.canvas.shapes import ShapeKind
+from vlmtool_desktop.dialogs.seen_dialog import SeenDialog
 from vlmtool_desktop.dialogs.text_dialog import TextDialog
 from vlmtool_desktop.session import Overlay
 
@@ -222,3 +224,28 @@ def test_overlays_can_be_hidden(on_project: Opened) -> None:
     on_project.wait(lambda: len(canvas.shapes) == 2)
     QTest.keyClick(on_project.window, Qt.Key.Key_P, Qt.KeyboardModifier.ControlModifier)
     assert canvas.shapes == []
+
+
+def test_what_the_model_saw(on_project: Opened) -> None:
+    provenance = {"crop": [20, 0, 140, 120], "input": [60, 60], "picture": {"format": "PNG"}}
+    put(on_project, Task.CLASSIFY, replace(SCORES, provenance=provenance))
+    put(on_project, Task.CAPTION, FAILED)
+    panel = on_project.window.predictions
+    texts = [panel.tree.topLevelItem(row).text(1) for row in (0, 1)]
+    failed = texts.index("failed")
+    choose(on_project, failed)
+    assert not panel.seen_button.isEnabled()
+    choose(on_project, 1 - failed)
+    panel.seen_button.click()
+
+    def dialog() -> SeenDialog | None:
+        found = on_project.window.findChildren(SeenDialog)
+        return next((one for one in found if one.isVisible()), None)
+
+    on_project.wait(lambda: dialog() is not None)
+    shown = dialog()
+    assert shown is not None
+    assert shown.picture.pixmap().width() == 600
+    assert any("decoder" in note for note in shown.notes)
+    assert '"crop"' in shown.facts.toPlainText()
+    shown.reject()
