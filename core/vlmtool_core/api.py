@@ -28,6 +28,7 @@ from vlmtool_core.hooks.workflow import (
 )
 from vlmtool_core.jobs import CancelToken, Progress, ProgressMeter
 from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
+from vlmtool_core.media.archives import located
 from vlmtool_core.media.hashing import sha256_of
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import (
@@ -106,6 +107,7 @@ __all__ = [
     "WorkflowResult",
     "WorkflowSample",
     "hookimpl",
+    "located",
     "natural_key",
     "open_media",
     "scan",

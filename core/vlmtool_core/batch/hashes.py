@@ -17,6 +17,8 @@ from typing import Self
 
 from vlmtool_core import paths
 from vlmtool_core.batch.sqlite_file import open_cache
+from vlmtool_core.errors import MediaError
+from vlmtool_core.media.archives import stamp_of
 from vlmtool_core.media.hashing import sha256_of_item
 from vlmtool_core.records import ItemRef
 
@@ -128,8 +130,8 @@ def _text(path: Path) -> str:
 
 def _stamp(item: ItemRef) -> str:
     try:
-        stats = [file.stat() for file in item.files or (item.path,)]
-    except OSError:
+        stats = [stamp_of(file) for file in item.files or (item.path,)]
+    except (OSError, MediaError):
         return ""
-    text = " ".join(f"{s.st_size}:{s.st_mtime_ns}" for s in stats)
+    text = " ".join(f"{size}:{modified_ns}" for size, modified_ns in stats)
     return text if len(stats) == 1 else hashlib.sha256(text.encode()).hexdigest()

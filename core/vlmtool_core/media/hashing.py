@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vlmtool_core.errors import MediaNotFoundError
+from vlmtool_core.media.archives import located
 
 
 def sha256_of(path: Path) -> str:
@@ -15,9 +16,10 @@ def sha256_of(path: Path) -> str:
     Raises
     ------
     MediaNotFoundError : it is not there or cannot be read
+    MediaError : the archive that it lies in cannot be trusted
     """
     try:
-        with path.open("rb") as file:
+        with located(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise MediaNotFoundError(error.strerror or str(error), path=path) from error

@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlmtool_core.errors import MediaNotFoundError, UnsupportedMediaError
+from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.media.base import MediaSource
 from vlmtool_core.media.budget import check_file
+from vlmtool_core.media.containers import named, resolve
 from vlmtool_core.media.readers import PluginReader, connector, identify
 from vlmtool_core.media.sniffing import Signature
 from vlmtool_core.media.volumes.nifti_magic import is_half_of_pair
@@ -17,25 +18,28 @@ from vlmtool_core.media.volumes.nifti_magic import is_half_of_pair
 def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
     """Open a picture, a DICOM object or series, a video, a volume, or what a plugin reads.
 
-    path : a file, or a folder that holds one DICOM series
+    path : a file; a folder that holds one DICOM series; a zip archive or DICOMDIR that holds one
+        item; a file in an archive (`X.zip/a.png`), or a series by the name that `scan` gives it
     files : the slices of a DICOM series, in order; `path` is then the item they make up
 
     Raises
     ------
     MediaNotFoundError : it is not there or may not be read
-    UnsupportedMediaError : it is nothing that can be shown, or a folder with several series
+    UnsupportedMediaError : it is nothing that can be shown, or holds several items
     DamagedMediaError : it is empty, truncated or contradicts its header
     BudgetExceededError : its header asks for more than the settings allow
     """
-    path, files = _resolved(Path(path), tuple(files))
-    size_bytes = sum(check_file(file) for file in files or (path,))
-    found = Signature.DICOM if files else identify(path)
-    connect = connector() if isinstance(found, PluginReader) else ""
-    if _belongs_here(path, files, found, connect):
-        return open_here(path, files)
-    from vlmtool_core.media.safe.source import RemoteSource
+    given = Path(path)
+    path, files = resolve(given, files)
+    with named(given, path):
+        size_bytes = sum(check_file(file) for file in files or (path,))
+        found = Signature.DICOM if files else identify(path)
+        connect = connector() if isinstance(found, PluginReader) else ""
+        if _belongs_here(path, files, found, connect):
+            return open_here(path, files)
+        from vlmtool_core.media.safe.source import RemoteSource
 
-    return RemoteSource(path, files, size_bytes, connect)
+        return RemoteSource(path, files, size_bytes, connect)
 
 
 def open_here(path: Path, files: Sequence[Path] = ()) -> MediaSource:
@@ -82,9 +86,9 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
 
         return PdfSource(path)
     if signature is Signature.DICOM:
-        from vlmtool_core.media.dicom.source import DicomSource
+        from vlmtool_core.media.dicom.documents import open_object
 
-        return DicomSource(path)
+        return open_object(path)
     if signature is Signature.VIDEO:
         from vlmtool_core.media.video.source import VideoSource
 
@@ -97,27 +101,4 @@ def _open_file(path: Path, signature: Signature) -> MediaSource:
         "the content is neither a picture, nor DICOM, nor video",
         path=path,
         remedy="Check what the file really is; its name does not decide.",
-    )
-
-
-def _resolved(path: Path, files: tuple[Path, ...]) -> tuple[Path, tuple[Path, ...]]:
-    """A folder as the slices of the one series that it holds."""
-    if files or not path.is_dir():
-        return path, files
-    from vlmtool_core.media.scanning import scan
-
-    found = [item for item in scan([path]) if item.files]
-    if len(found) == 1:
-        return path, found[0].files
-    if not found:
-        raise MediaNotFoundError(
-            "the folder holds no DICOM series",
-            path=path,
-            remedy="Name a file, or a folder whose slices belong to one series.",
-        )
-    names = ", ".join(f"{item.name} ({len(item.files)} slices)" for item in found)
-    raise UnsupportedMediaError(
-        f"the folder holds {len(found)} series: {names}",
-        path=path,
-        remedy="Name the slices of one of them, or add the folder to a project.",
     )

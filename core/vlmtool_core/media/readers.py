@@ -65,22 +65,25 @@ def claims_media(path: Path) -> bool:
     return suffix in MEDIA_EXTENSIONS or any(suffix in r.extensions for _, r in _provider())
 
 
-def identify(path: Path) -> Signature | PluginReader:
+def identify(path: Path, head: bytes | None = None) -> Signature | PluginReader:
     """What opens the file, by its content; only for video also by its extension.
+
+    head : its first bytes, read from `path` when not given
 
     Raises
     ------
     MediaNotFoundError : it cannot be read
     MediaError : a plugin failed to look at it, and no other knows it
     """
-    head = read_head(path)
+    head = read_head(path) if head is None else head
     signature = sniff(head)
-    if signature is not Signature.NONE:
+    # Many kinds of documents are zip archives: a plugin may know better.
+    if signature not in (Signature.NONE, Signature.ARCHIVE):
         return signature
     found = _reader_of(head, path)
     if found is not None:
         return found
-    return Signature.VIDEO if path.suffix.lower() in VIDEO_EXTENSIONS else Signature.NONE
+    return Signature.VIDEO if path.suffix.lower() in VIDEO_EXTENSIONS else signature
 
 
 def _reader_of(head: bytes, path: Path) -> PluginReader | None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vlmtool_core.errors import MediaError, MediaNotFoundError
+from vlmtool_core.errors import MediaError, MediaNotFoundError, UnsupportedMediaError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter, no_progress
 from vlmtool_core.media.base import Discovered
 from vlmtool_core.media.budget import check_file
+from vlmtool_core.media.lots import Lot, lots
 from vlmtool_core.media.opening import open_media
 from vlmtool_core.media.readers import PluginReader, claims_media, identify
-from vlmtool_core.media.sniffing import Signature
+from vlmtool_core.media.sniffing import HEAD_BYTES, Signature
 from vlmtool_core.records import ErrorInfo, MediaKind, natural_key
+
+if TYPE_CHECKING:
+    from vlmtool_core.media.dicom.slices import Slice
 
 
 def scan(
@@ -25,13 +32,16 @@ def scan(
     """Everything under `paths` that is or claims to be media, in natural order.
 
     Folders are walked recursively; hidden files and folders are left out, and so are files
-    that neither by content nor by extension claim to be media. A file that cannot be opened
-    is yielded with its error and `kind` None. Names are relative to the folder given, or to
-    the common parent of several paths.
+    that neither by content nor by extension claim to be media, and archives. A zip archive or
+    a DICOMDIR that is itself one of `paths` is opened: the first gives the files in it, the
+    second those that it lists. A file that cannot be opened is yielded with its error and
+    `kind` None. Names are relative to the folder given, or to the common parent of several
+    paths.
 
     Raises
     ------
     MediaNotFoundError : one of `paths` itself is not there
+    StorageError : there is no room to inflate an archive
     CancelledError
     """
     cancel = cancel or CancelToken()
@@ -43,11 +53,18 @@ def scan(
     meter = ProgressMeter(progress)
     names: set[str] = set()
     seen: set[Path] = set()
-    for folder, files in _folders(roots):
-        fresh = [file for file in files if file not in seen]
+    empty: dict[Path, None] = {}
+    for lot in lots(roots, cancel):
+        if lot.named is not None and lot.named not in seen:
+            seen.add(lot.named)
+            empty[lot.named] = None
+        fresh = [file for file in lot.files if file not in seen]
         seen.update(fresh)
-        for item in _scan_folder(folder, fresh, base, meter, cancel):
+        for item in _scan_lot(replace(lot, files=fresh), base, meter, cancel):
+            empty.pop(lot.named or item.path, None)
             yield _with_unique_name(item, names)
+    for path in empty:
+        yield _with_unique_name(_failed(path, base, _nothing_in(path)), names)
     meter.flush()
 
 
@@ -64,63 +81,64 @@ def _base(roots: Sequence[Path]) -> Path:
     return common
 
 
-def _folders(roots: Sequence[Path]) -> Iterator[tuple[Path, list[Path]]]:
-    """Folders with the files of theirs to look at, depth first in natural order."""
-    singles: dict[Path, list[Path]] = {}
-    for root in roots:
-        if root.is_dir():
-            yield from _walk(root)
-        else:
-            singles.setdefault(root.parent, []).append(root)
-    yield from singles.items()
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    try:
-        entries = sorted(os.scandir(root), key=lambda entry: natural_key(entry.name))
-    except OSError:
-        # Shown as one unreadable entry: what lies in it cannot be known.
-        yield root, [root]
-        return
-    entries = [entry for entry in entries if not entry.name.startswith(".")]
-    yield root, [Path(entry.path) for entry in entries if not entry.is_dir()]
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and entry.name != "__MACOSX":
-            yield from _walk(Path(entry.path))
-
-
-def _scan_folder(
-    folder: Path, files: Sequence[Path], base: Path, meter: ProgressMeter, cancel: CancelToken
+def _scan_lot(
+    lot: Lot, base: Path, meter: ProgressMeter, cancel: CancelToken
 ) -> Iterator[Discovered]:
     dicom: list[Path] = []
-    items: list[tuple[Path, Discovered]] = []
-    for file in files:
+    items = [(path, _failed(path, base, error)) for path, error in lot.refused]
+    for file in lot.files:
         cancel.check()
-        meter.step(message=folder.name)
-        signature = _signature(file)
-        if isinstance(signature, ErrorInfo):
-            items.append((file, Discovered(file, _name(file, base), None, error=signature)))
-        elif signature is Signature.DICOM:
+        meter.step(message=file.parent.name)
+        try:
+            signature = _signature(lot, file)
+        except MediaError as error:
+            if _is_told(file, error):
+                items.append((file, _failed(file, base, error)))
+            continue
+        if signature is Signature.DICOM:
             dicom.append(file)
-        elif signature is not Signature.NONE or claims_media(file):
+        elif signature is Signature.DICOMDIR:
+            continue  # what it lists is found without it
+        elif signature not in (Signature.NONE, Signature.ARCHIVE) or claims_media(file):
             items.append((file, _probe(file, base)))
-    items += _scan_dicom(folder, dicom, base, cancel)
+    items += _scan_dicom(lot, dicom, base, cancel)
     for _, item in sorted(items, key=lambda pair: natural_key(str(pair[0]))):
         yield item
 
 
-def _signature(file: Path) -> Signature | PluginReader | ErrorInfo:
-    """What the file is; an error only if it claims by its name to be media, or is unreadable."""
+def _signature(lot: Lot, file: Path) -> Signature | PluginReader:
+    """What the file is.
+
+    Raises
+    ------
+    MediaError
+    """
+    if lot.archive is not None:
+        if lot.archive.members[lot.name_of(file)].size == 0:
+            return Signature.NONE
+        return identify(file, lot.archive.head(lot.name_of(file), HEAD_BYTES))
     if file.is_dir():
-        unreadable = MediaNotFoundError("Permission denied: the folder cannot be read", path=file)
-        return ErrorInfo.from_exception(unreadable)
-    try:
-        check_file(file)
-        return identify(file)
-    except MediaError as error:
-        unknowable = isinstance(error, MediaNotFoundError) and not file.suffix
-        tell = unknowable or claims_media(file)
-        return ErrorInfo.from_exception(error) if tell else Signature.NONE
+        raise MediaNotFoundError("Permission denied: the folder cannot be read", path=file)
+    check_file(file)
+    return identify(file)
+
+
+def _is_told(file: Path, error: MediaError) -> bool:
+    """Whether a file claims by its name to be media, or cannot be looked at."""
+    unknowable = isinstance(error, MediaNotFoundError) and not file.suffix
+    return unknowable or file.is_dir() or claims_media(file)
+
+
+def _nothing_in(path: Path) -> MediaError:
+    return UnsupportedMediaError(
+        "it holds no picture, DICOM or video",
+        path=path,
+        remedy="Look into it with the program that made it.",
+    )
+
+
+def _failed(path: Path, base: Path, error: MediaError) -> Discovered:
+    return Discovered(path, _name(path, base), None, error=ErrorInfo.from_exception(error))
 
 
 def _probe(file: Path, base: Path) -> Discovered:
@@ -130,48 +148,53 @@ def _probe(file: Path, base: Path) -> Discovered:
         with open_media(file) as source:
             return Discovered(file, name, source.info.kind)
     except MediaError as error:
-        return Discovered(file, name, None, error=ErrorInfo.from_exception(error))
+        return _failed(file, base, error)
 
 
 def _scan_dicom(
-    folder: Path, files: Sequence[Path], base: Path, cancel: CancelToken
+    lot: Lot, files: Sequence[Path], base: Path, cancel: CancelToken
 ) -> list[tuple[Path, Discovered]]:
     if not files:
         return []
-    from vlmtool_core.media.dicom.header import is_dicomdir, read_header, require_pixels
-    from vlmtool_core.media.dicom.series import order
-    from vlmtool_core.media.dicom.slices import Slice, skimmed_slice, slice_of
-    from vlmtool_core.media.dicom.splitting import split
+    from vlmtool_core.media.dicom.slices import read_slice
 
     items: list[tuple[Path, Discovered]] = []
     slices: list[Slice] = []
     for file in files:
         cancel.check()
         try:
-            found_quickly = skimmed_slice(file)
-            if found_quickly is not None:
-                slices.append(found_quickly)
-                continue
-            header = read_header(file)
-            if is_dicomdir(header):
-                continue
-            require_pixels(header)
-            slices.append(slice_of(file, header.dataset))
+            inflated = lot.archive and lot.archive.extract(lot.name_of(file), cancel)
+            slices.append(replace(read_slice(inflated or file), path=file))
         except MediaError as error:
-            info = ErrorInfo.from_exception(error)
-            items.append((file, Discovered(file, _name(file, base), None, error=info)))
+            error.path = str(file)
+            document = error.field == "EncapsulatedDocument"  # a PDF has pages, others say why not
+            items.append((file, _probe(file, base) if document else _failed(file, base, error)))
+    return items + _series(slices, base)
+
+
+def _series(slices: Sequence[Slice], base: Path) -> list[tuple[Path, Discovered]]:
+    """Items called after the folder that their slices lie in."""
+    from vlmtool_core.media.dicom.series import order
+    from vlmtool_core.media.dicom.splitting import split
+
     found = split(slices)
-    several = len({stack.series for stack in found if stack.series}) > 1
-    for stack in found:
+    homes = [Path(os.path.commonpath([i.path.parent for i in stack.slices])) for stack in found]
+    counts: dict[Path, dict[int, int]] = defaultdict(dict)
+    for stack, home in zip(found, homes, strict=True):
+        if stack.series:
+            counts[home].setdefault(stack.series, len(counts[home]) + 1)
+    items = []
+    for stack, home in zip(found, homes, strict=True):
         first = min((item.path for item in stack.slices), key=lambda path: natural_key(str(path)))
         if len(stack.slices) == 1:
             items.append((first, _probe(first, base)))
             continue
-        name = _name(folder, base)
-        if several or stack.label:
-            name += f"#{stack.series}" + (f" ({stack.label})" if stack.label else "")
-        series = tuple(item.path for item in order(stack.slices))
-        items.append((first, Discovered(folder, name, MediaKind.DICOM, series)))
+        name = _name(home, base)
+        if len(counts[home]) > 1 or stack.label:
+            number = counts[home][stack.series]
+            name += f"#{number}" + (f" ({stack.label})" if stack.label else "")
+        files = tuple(item.path for item in order(stack.slices))
+        items.append((first, Discovered(home, name, MediaKind.DICOM, files)))
     return items
 
 

@@ -98,6 +98,8 @@ class Signature(StrEnum):
     DICOM = "dicom"
     VIDEO = "video"
     NIFTI = "nifti"
+    ARCHIVE = "archive"  # of files that are opened one by one
+    DICOMDIR = "dicomdir"
     NONE = "none"
 
 
@@ -111,6 +113,9 @@ _PICTURES = (
     b"\x00\x00\x00\x0cJXL \r\n\x87\n",
     b"\xff\x0a",  # JPEG XL without a container
 )
+_ARCHIVES = (b"PK\x03\x04", b"PK\x05\x06")  # the second one holds nothing
+# Media Storage SOP Class UID (0002,0002): Media Storage Directory Storage.
+_DIRECTORY_CLASS = b"\x02\x00\x02\x00UI\x14\x001.2.840.10008.1.3.10"
 _TIFFS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _VIDEOS = (
     b"\x1a\x45\xdf\xa3",  # Matroska, WebM
@@ -152,13 +157,15 @@ def read_head(path: Path) -> bytes:
 def sniff(head: bytes) -> Signature:
     """What the first bytes say; `NONE` when they fit nothing known."""
     if head[128:132] == b"DICM":
-        return Signature.DICOM
+        return Signature.DICOMDIR if _DIRECTORY_CLASS in head else Signature.DICOM
     if _is_picture(head):
         return Signature.PICTURE
     if head.startswith(_TIFFS):
         return Signature.TIFF
     if b"%PDF-" in head:  # some writers put a header of their own in front
         return Signature.PDF
+    if head.startswith(_ARCHIVES):
+        return Signature.ARCHIVE
     if _is_video(head):
         return Signature.VIDEO
     if _is_nifti(head):

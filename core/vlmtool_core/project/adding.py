@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vlmtool_core.errors import CancelledError, MediaError, MediaNotFoundError
 from vlmtool_core.jobs import CancelToken, ProgressCallback, ProgressMeter
 from vlmtool_core.media import Discovered, MediaInfo, open_media, scan
+from vlmtool_core.media.archives import stamp_of
 from vlmtool_core.media.hashing import sha256_of_item
 from vlmtool_core.project.catalogue import Catalogue
 from vlmtool_core.project.grouping import Grouping, grouping
@@ -193,6 +194,7 @@ class _Plan:
         self._regroup = regroup
         self._names: set[str] = set()
         self._moved: set[int] = set()
+        self._claimed: set[int] = set()
         self._shas: dict[str, str] = {}
         self.new: list[NewItem] = []
         self.changed: list[tuple[int, NewItem]] = []
@@ -204,6 +206,10 @@ class _Plan:
 
     def place(self, entry: _Read) -> None:
         known = self._catalogue.at(entry.found)
+        if known is not None and known.id in self._claimed:
+            known = None  # the item was split: its first part keeps its name
+        if known is not None:
+            self._claimed.add(known.id)
         if entry.unchanged and known is not None:
             self.unchanged += 1
             self.regrouped[known.id] = self._group(known.name, entry.found, entry.info)
@@ -280,10 +286,10 @@ class _Plan:
 def _stamp(found: Discovered) -> tuple[int, int]:
     """(bytes, newest modification time in ns) over the files of an item."""
     try:
-        stats = [os.stat(file) for file in found.files or (found.path,)]  # noqa: PTH116
+        stamps = [stamp_of(file) for file in found.files or (found.path,)]
     except OSError as error:
         raise MediaNotFoundError(error.strerror or str(error), path=found.path) from error
-    return sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats)
+    return sum(size for size, _ in stamps), max(modified_ns for _, modified_ns in stamps)
 
 
 def _readable(found: Discovered, info: MediaInfo, sha256: str, stamp: tuple[int, int]) -> NewItem:

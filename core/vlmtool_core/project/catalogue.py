@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from vlmtool_core.media import Discovered
+from vlmtool_core.media.archives import is_there
 from vlmtool_core.store.records import KnownItem, NewItem
 
 
@@ -72,7 +73,7 @@ class Catalogue:
         """An item of this content whose file is gone: it has moved."""
         for item_id in self._by_sha.get(sha256, ()):
             item = self._by_id[item_id]
-            if item_id not in besides and not os.path.lexists((item.files or (item.path,))[0]):
+            if item_id not in besides and not is_there(Path((item.files or (item.path,))[0])):
                 return item
         return None
 

@@ -140,7 +140,7 @@ def _grade_file(job: Job, item: Found, context: WorkflowContext) -> list[SheetRe
     context.cancel.check()
     sha256 = ""
     try:
-        if item.path.is_file():
+        if item.error is None or item.path.is_file():
             sha256 = sha256_of(item.path)
         if item.error is None:
             return list(_grade_pages(job, item, sha256, context))

@@ -19,6 +19,7 @@ from vlmtool_core.api import (
     VlmtoolError,
     WorkflowContext,
     WorkflowResult,
+    located,
     open_media,
     scan,
     sha256_of,
@@ -143,7 +144,7 @@ def _admit(found: list[_Candidate], path: Path) -> None:
             raise UnsupportedMediaError(
                 f"is no video ({info.kind.value})", path=path, remedy="Give video files."
             )
-        found.append(_Candidate(path, sha256, path.stat().st_size, info.duration_s or 0.0))
+        found.append(_Candidate(path, sha256, located(path).stat().st_size, info.duration_s or 0.0))
 
 
 def _units(candidate: _Candidate) -> int:

@@ -113,10 +113,14 @@ def test_one_folder_with_two_series_and_more(tmp_path: Path) -> None:
         ("study#2", 2),
         ("study/zz-scout.dcm", 0),
     ]
-    with pytest.raises(UnsupportedMediaError, match="holds 2 series"):
+    with pytest.raises(UnsupportedMediaError, match="holds 2 DICOM series"):
         open_media(folder)
     with open_media(found[1].path, found[1].files) as source:
         assert source.info.frame_count == 2
+    with open_media(tmp_path / "study#1") as source:
+        assert source.info.frame_count == 3
+    with pytest.raises(MediaNotFoundError, match="no such series"):
+        open_media(tmp_path / "study#3")
 
 
 def test_projections_of_one_series_are_items_of_their_own(tmp_path: Path) -> None:

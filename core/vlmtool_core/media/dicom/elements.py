@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlmtool_core.media.archives import located
 from vlmtool_core.media.dicom.facts import IDENTIFYING
 from vlmtool_core.media.dicom.header import is_multiple, read_header
 from vlmtool_core.media.pictures.images import decoding
@@ -51,7 +52,7 @@ def elements_of(path: Path) -> list[Element]:
     ------
     MediaError : the header cannot be read
     """
-    header = read_header(path)
+    header = read_header(located(path))
     with decoding(path):
         meta = getattr(header.dataset, "file_meta", None)
         found = list(_walk(meta, 0)) if meta is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class Slice:
         return bool(placed and self.series and self.frame_count == 1)
 
 
+@lru_cache(maxsize=256)
 def plane_normal(axes: Vector) -> np.ndarray | None:
     """Row cross column, normalised; None where they are parallel."""
     normal = np.cross(axes[:3], axes[3:])

@@ -13,6 +13,7 @@ from vlmtool_core.api import (
     MediaKind,
     StorageError,
     UnsupportedMediaError,
+    located,
     natural_key,
     open_media,
 )
@@ -46,7 +47,9 @@ def read_object(path: Path) -> Dataset:
     """
     import pydicom
 
-    has_signature = _has_signature(path)
+    if _starts_with(path, 0, b"PK\x03\x04"):
+        raise NotDicomError("a zip archive; unpack it to have its files cleaned", path=path)
+    has_signature = _starts_with(path, 128, b"DICM")
     try:
         with open_media(path) as source:
             if source.info.kind is not MediaKind.DICOM:
@@ -60,7 +63,7 @@ def read_object(path: Path) -> Dataset:
             raise NotDicomError(f"no readable DICOM object: {error.message}", path=path) from error
         raise
     try:
-        dataset = pydicom.dcmread(path, force=True)
+        dataset = pydicom.dcmread(located(path), force=True)
     except Exception as error:
         raise DamagedMediaError(f"cannot be read: {error}", path=path) from error
     if "DirectoryRecordSequence" in dataset:
@@ -74,10 +77,11 @@ def read_object(path: Path) -> Dataset:
     return dataset
 
 
-def _has_signature(path: Path) -> bool:
+def _starts_with(path: Path, offset: int, signature: bytes) -> bool:
     try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+        with located(path).open("rb") as file:
+            file.seek(offset)
+            return file.read(len(signature)) == signature
     except OSError:
         return False
 
