@@ -14,10 +14,11 @@ from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
+from vlmtool_core.cli.media_objects import without_picture
 from vlmtool_core.cli.media_plane import fitting_side, render_plane
-from vlmtool_core.errors import UsageError
+from vlmtool_core.errors import UnsupportedMediaError, UsageError
 from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
-from vlmtool_core.media.drawing import with_overlays
+from vlmtool_core.media.drawing import as_presented, with_overlays
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import Json
 
@@ -55,12 +56,15 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     """
     from vlmtool_core.media.volumes.rendering import placement_facts
 
-    with open_media(path) as source:
-        values = _values(source.info, identifying)
-        values["geometry"] = placement_facts(source)
-        values["damage"] = _damage(source)
-        # A video's warnings are complete once its index is read.
-        values["warnings"] = list(source.info.warnings)
+    try:
+        with open_media(path) as source:
+            values = _values(source.info, identifying)
+            values["geometry"] = placement_facts(source)
+            values["damage"] = _damage(source)
+            # A video's warnings are complete once its index is read.
+            values["warnings"] = list(source.info.warnings)
+    except UnsupportedMediaError as error:
+        values = without_picture(path, error, identifying=identifying)
     if as_json:
         emit_json(values)
         return
@@ -87,7 +91,17 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     help="A plane through the volume in place of a frame as it was stored; --frame then counts "
     "from the foot, the right, or the front.",
 )
-@click.option("--overlays", is_flag=True, help="Draw the overlay planes of a DICOM picture, white.")
+@click.option(
+    "--overlays", is_flag=True, help="Draw overlay planes and display shutter of a DICOM picture."
+)
+@click.option(
+    "--presentation-state",
+    "state",
+    type=_PATH,
+    help="Show it as this DICOM presentation state (PR) asks for: its window, shutter, graphics, "
+    "rotation. Its texts are written with --identifying only.",
+)
+@click.option("--identifying", is_flag=True, help="Write texts that may identify a person, too.")
 @click.option("-o", "--out", type=_PATH, required=True, help="The PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the picture came to be, as JSON.")
 def render(
@@ -97,6 +111,8 @@ def render(
     size: str | None,
     plane: str | None,
     overlays: bool,
+    state: Path | None,
+    identifying: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -111,8 +127,13 @@ def render(
         else:
             _check_frame(source.info, frame)
             side = box and fitting_side(source.info.width, source.info.height, box)
-            shown = source.frame(frame, max_side=side, window=chosen)
-        if overlays:
+            if state is not None:
+                shown = as_presented(
+                    source, frame, state, window=chosen, max_side=side, texts=identifying
+                )
+            else:
+                shown = source.frame(frame, max_side=side, window=chosen)
+        if overlays and state is None:
             shown = with_overlays(shown, source)
     write_atomically(out, _png(shown.pixels))
     height, width = shown.pixels.shape[:2]

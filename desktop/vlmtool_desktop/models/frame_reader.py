@@ -14,6 +14,7 @@ from vlmtool_desktop.models.plane_reader import letters_of
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
     from vlmtool_core.media.dicom.elements import Element
+    from vlmtool_core.media.drawing import Drawing
     from vlmtool_core.media.volumes.letters import EdgeLetters
     from vlmtool_core.records import Frame
 
@@ -31,7 +32,7 @@ class Loaded:
     values : modality values of a grey frame, for windowing; None for everything else
     window : the window that `picture` was made with
     windowed : the frame through the window that was asked for, None where it is `window`
-    graphics : bool (h, w) of the pixels that overlay planes draw on, None where there are none
+    graphics : what shutter and overlay planes lay over it, None where there is nothing
     drawn : `picture` with them; notes : what a user must know of the item or of this frame
     letters : what lies at its edges, None where the file does not say
     """
@@ -46,7 +47,7 @@ class Loaded:
     windowed: Picture | None = None
     values: Any = field(default=None, repr=False)
     inverted: bool = False
-    graphics: Any = field(default=None, repr=False)
+    graphics: Drawing | None = field(default=None, repr=False)
     drawn: Picture | None = None
     notes: tuple[str, ...] = ()
     letters: EdgeLetters | None = None
@@ -110,15 +111,14 @@ class FrameReader:
     def render(self, loaded: Loaded, window: Window, *, graphics: bool = False) -> Picture:
         """The same frame through another window."""
         from vlmtool_core.media.dicom.voi import render_window
-        from vlmtool_core.media.drawing import WHITE
 
         grey = render_window(loaded.values, window, inverted=loaded.inverted)
         if graphics and loaded.graphics is not None:
-            grey[loaded.graphics] = WHITE
+            grey = loaded.graphics.painted(grey)
         return make_picture(grey, loaded.picture.size)
 
     def _decode(self, source: MediaSource, ref: ItemRef, index: int) -> Loaded:
-        frame = source.frame(index, max_side=LONGEST_SIDE)
+        frame = whole_view(source, index)
         picture = make_picture(frame.pixels, frame.size)
         loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
         loaded = replace(_with_graphics(loaded, source, frame), letters=letters_of(source, index))
@@ -131,6 +131,20 @@ class FrameReader:
             window=_window(frame.provenance["voi"], grey),
             inverted=bool(frame.provenance.get("inverted")),
         )
+
+    def renew(self, ref: ItemRef) -> Picture:
+        """The whole of a huge picture again, of which more is known now; it replaces what is kept.
+
+        Raises
+        ------
+        MediaError : it cannot be decoded.
+        """
+        frame = whole_view(self._open(ref), 0)
+        picture = make_picture(frame.pixels, frame.size)
+        key = _key(ref, 0)
+        if key in self._frames:
+            self._frames[key] = replace(self._frames[key], picture=picture)
+        return picture
 
     def opened(self, ref: ItemRef) -> MediaSource:
         """The item, opened; it stays this reader's, and is for its thread only.
@@ -161,6 +175,16 @@ class FrameReader:
             self._sources.popitem()[1].close()
 
 
+def whole_view(source: Any, index: int) -> Frame:
+    """A frame to begin with: of a huge picture what is there at once, of others all of it."""
+    frame: Frame
+    if source.info.facts.get("tiled"):
+        frame = source.overview()
+    else:
+        frame = source.frame(index, max_side=LONGEST_SIDE)
+    return frame
+
+
 def _key(ref: ItemRef, index: int) -> tuple[str, int, int]:
     return str(ref.path), len(ref.files), index
 
@@ -180,19 +204,18 @@ def _bytes(loaded: Loaded) -> int:
 def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
     """What lies over the frame, drawn beside it; a plane that is broken is told, not hidden."""
     from vlmtool_core.errors import MediaError
-    from vlmtool_core.media.drawing import WHITE, overlay_mask
+    from vlmtool_core.media.drawing import drawing_of
 
     # Read now: a video's warnings grow when its frames are counted.
     notes = source.info.warnings
     try:
-        mask = overlay_mask(source, frame)
+        drawing = drawing_of(source, frame)
     except MediaError as error:
         return replace(loaded, notes=(*notes, error.message))
-    if mask is None:
+    if drawing is None:
         return replace(loaded, notes=notes)
-    pixels = frame.pixels.copy()
-    pixels[mask] = WHITE
-    return replace(loaded, graphics=mask, drawn=make_picture(pixels, frame.size), notes=notes)
+    drawn = make_picture(drawing.painted(frame.pixels), frame.size)
+    return replace(loaded, graphics=drawing, drawn=drawn, notes=notes)
 
 
 def header_of(loaded: Loaded) -> list[Element]:

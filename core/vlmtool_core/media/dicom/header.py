@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vlmtool_core.errors import BudgetExceededError, DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.media.dicom.objects import PRESENTATION_STATES, kind_of, sop_class
 from vlmtool_core.media.pictures.images import decoding
 
 if TYPE_CHECKING:
@@ -159,27 +160,23 @@ def require_pixels(header: Header) -> None:
     if header.keyword:
         return
     dataset = header.dataset
-    if _sop_class(dataset) == DICOMDIR_CLASS:
+    sop = sop_class(dataset)
+    if sop == DICOMDIR_CLASS:
         raise UnsupportedMediaError(
             "this is a DICOMDIR, an index of other files",
             path=header.path,
             remedy="Open the folder it lies in.",
         )
-    modality = str(dataset.get("Modality", "") or "").strip()
-    what = f"this DICOM object ({modality or 'no modality'}) holds no pixel data"
-    raise UnsupportedMediaError(
-        what, path=header.path, remedy="Reports, plans and waveforms cannot be shown as pictures."
-    )
-
-
-def _sop_class(dataset: Any) -> str:
-    meta = getattr(dataset, "file_meta", None)
-    stated = meta.get("MediaStorageSOPClassUID", "") if meta is not None else ""
-    return str(stated or dataset.get("SOPClassUID", "") or "")
-
-
-def is_dicomdir(header: Header) -> bool:
-    return _sop_class(header.dataset) == DICOMDIR_CLASS
+    modality = text(dataset, "Modality")
+    what = f"this {kind_of(sop)} ({modality or 'no modality'}) holds no pixel data"
+    remedy = "Reports, plans and waveforms cannot be shown as pictures."
+    if sop.startswith(PRESENTATION_STATES):
+        remedy = "Open the pictures it refers to, and choose it there."
+    field = None
+    if "EncapsulatedDocument" in dataset:
+        field = "EncapsulatedDocument"
+        remedy = "Export the document from the archive; of documents only PDF is shown here."
+    raise UnsupportedMediaError(what, path=header.path, field=field, remedy=remedy)
 
 
 def is_multiple(value: Any) -> bool:

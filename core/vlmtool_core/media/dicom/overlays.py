@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +36,17 @@ def overlay_groups(dataset: Any) -> list[int]:
 
 
 def overlay_planes(
-    header: Header, index: int, size: tuple[int, int], stored: np.ndarray | None
+    header: Header,
+    index: int,
+    size: tuple[int, int],
+    stored: np.ndarray | None,
+    groups: Sequence[int] = _GROUPS,
 ) -> tuple[OverlayPlane, ...]:
     """The planes that apply to frame `index` (0-based).
 
     size : (rows, columns) of the picture
     stored : its stored values with all bits allocated, for old objects that keep a plane in them
+    groups : those that are asked for
 
     Raises
     ------
@@ -48,6 +54,8 @@ def overlay_planes(
     """
     planes = []
     for group in overlay_groups(header.dataset):
+        if group not in groups:
+            continue
         try:
             plane = _plane(header.dataset, group, index, size, stored)
         except (ValueError, TypeError, AttributeError, OverflowError) as error:

@@ -20,7 +20,17 @@ from vlmtool_core.media.dicom.geometry import edge_letters, plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
 from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom.pipeline import Pipeline
+from vlmtool_core.media.dicom.presentation_state import PresentationState, read_presentation_state
+from vlmtool_core.media.dicom.presenting import (
+    Presented,
+    covered_by_own,
+    covered_by_state,
+    drawn_by_state,
+    instance_of,
+    presented_pixels,
+)
 from vlmtool_core.media.dicom.series import geometry_of
+from vlmtool_core.media.dicom.shutters import Covered, words_of
 from vlmtool_core.media.dicom.slices import Slice, read_slice, slice_of
 from vlmtool_core.media.dicom.spacing import pixel_spacing
 from vlmtool_core.media.dicom.suv import suv_factor
@@ -49,6 +59,7 @@ class DicomSource(SourceBase):
         self._files = tuple(files) or (path,)
         self._open: OrderedDict[int, Pipeline] = OrderedDict()
         self._auto: Window | None = None
+        self._state: PresentationState | None = None
         first = self._object(0)
         self._times: list[float] | None = None
         with decoding(self._files[0]):
@@ -60,6 +71,8 @@ class DicomSource(SourceBase):
         facts = {**facts_of(header), **pipeline.facts()}
         facts["decoder"] = reader.decoder
         geometry: tuple[str, ...] = ()
+        if shutter := words_of(dataset):
+            facts["shutter"] = shutter
         if planes := len(overlay_groups(dataset)):
             facts["overlay_planes"] = planes
         count = reader.frame_count
@@ -201,6 +214,60 @@ class DicomSource(SourceBase):
         stored = reader.read_allocated(frame)
         return overlay_planes(header, frame, (reader.rows, reader.columns), stored)
 
+    def shutter(self, index: int = 0) -> Covered | None:
+        """What the display shutter covers when a frame is looked at; None without one.
+
+        Raises
+        ------
+        DamagedMediaError : the shutter is broken
+        """
+        return covered_by_own(*self._locate(index))
+
+    def presentation(self, path: Path) -> PresentationState:
+        """A presentation state of these pictures.
+
+        Raises
+        ------
+        MediaError : it is none, or broken
+        """
+        if self._state is None or self._state.path != path:
+            self._state = read_presentation_state(path)
+        return self._state
+
+    def is_presented(self, index: int, path: Path) -> bool:
+        """Whether the presentation state at `path` is for a frame.
+
+        Raises
+        ------
+        MediaError
+        """
+        pipeline, frame = self._locate(index)
+        return self.presentation(path).is_for(instance_of(pipeline), frame + 1)
+
+    def presented(
+        self, index: int, path: Path, *, window: Window | None = None, max_side: int | None = None
+    ) -> Presented:
+        """A frame as the presentation state at `path` asks for it, and what it draws over it.
+
+        window : in place of the state's own
+
+        Raises
+        ------
+        MediaError
+        """
+        state = self.presentation(path)
+        pipeline, frame = self._locate(index)
+        provenance: dict[str, Json] = {"format": "DICOM", "decoder": pipeline.reader.decoder}
+        pixels = presented_pixels(pipeline, frame, state, window, provenance)
+        return Presented(
+            self._finished(pipeline, pixels, index, max_side, provenance),
+            drawn_by_state(pipeline, frame, state),
+            covered_by_state(pipeline, frame, state),
+            state.rotation,
+            state.flipped,
+            state.is_for(instance_of(pipeline), frame + 1),
+        )
+
     def suv_factor(self, index: int = 0) -> float:
         """What `modality_values` are multiplied by to become SUVbw in g/ml.
 
@@ -236,6 +303,17 @@ class DicomSource(SourceBase):
         provenance["decoder"] = pipeline.reader.decoder
         # What a caption may say of the picture; none of it identifies a person.
         provenance["facts"] = {k: v for k, v in self._info.facts.items() if k in _SPOKEN_FACTS}
+        return self._finished(pipeline, pixels, index, max_side, provenance)
+
+    def _finished(
+        self,
+        pipeline: Pipeline,
+        pixels: np.ndarray,
+        index: int,
+        max_side: int | None,
+        provenance: dict[str, Json],
+    ) -> Frame:
+        """The frame, no larger than asked for."""
         size = (int(pixels.shape[1]), int(pixels.shape[0]))
         with decoding(pipeline.header.path):
             shown = shrink(rgb(pixels), max_side)
