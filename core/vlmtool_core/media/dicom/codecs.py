@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.media.dicom.syntaxes import Decoder
+from vlmtool_core.media.dicom.photometric import coded_photometric
+from vlmtool_core.media.dicom.syntaxes import RLE, Decoder
 
 _YBR_KINDS = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
 # Markers of JPEG and JPEG-LS that hold the size: SOF0 to SOF15 without DHT, JPG and DAC; SOF55.
@@ -78,8 +79,13 @@ def _by_pydicom(
     from pydicom.pixels.decoders.base import get_decoder
 
     plugin = "pylibjpeg" if decoder.startswith("pylibjpeg") else str(decoder)
+    options = shape.pydicom_options()
+    if shape.samples > 1 and syntax != RLE:
+        # Code streams order their samples themselves (PS3.3 C.7.6.3.1.3).
+        photometric = coded_photometric(syntax, data, shape.photometric)
+        options |= {"planar_configuration": 0, "photometric_interpretation": photometric}
     values, facts = get_decoder(syntax).as_array(
-        _encapsulated(data), index=0, decoding_plugin=plugin, **shape.pydicom_options()
+        _encapsulated(data), index=0, decoding_plugin=plugin, **options
     )
     return values, str(facts.get("photometric_interpretation", ""))
 
