@@ -16,7 +16,6 @@ from vlmtool_core.batch.spec import RunSpec
 from vlmtool_core.engine.pictures.image_input import ImageInput
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import MediaSource, open_media
-from vlmtool_core.media.pictures.images import ImageSource
 from vlmtool_core.records import ErrorInfo, Frame, ItemRef, MediaKind
 
 MOST_BYTES_AHEAD = 512 * 1024 * 1024
@@ -169,8 +168,9 @@ def _frame(source: MediaSource, index: int, wanted: Wanted) -> Frame:
     if made is None:
         return source.frame(index, max_side=wanted.decode_side())
     shorter = math.ceil(_MARGIN * made.side)
-    if isinstance(source, ImageSource):
-        return made.frame(source.reduced(index, shorter))
+    reduced: Callable[[int, int], Frame] | None = getattr(source, "reduced", None)
+    if reduced is not None:
+        return made.frame(reduced(index, shorter))
     info = source.info
     long, short = max(info.width, info.height), max(1, min(info.width, info.height))
     return made.frame(source.frame(index, max_side=math.ceil(shorter * long / short)))
