@@ -289,6 +289,10 @@ class DicomSource(SourceBase):
         pipeline, frame = self._locate(index)
         return not pipeline.is_colour and pipeline.transform(frame).inverted
 
+    def times(self) -> list[float]:
+        """Seconds of each frame from the first, of what was recorded over time; else empty."""
+        return list(self._times or ())
+
     def frame(
         self, index: int = 0, *, max_side: int | None = None, window: Window | None = None
     ) -> Frame:
