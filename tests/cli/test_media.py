@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from vlmtool_core.cli.main import run_cli
+from vlmtool_core.settings import Settings, save_settings
 
 
 @pytest.fixture
@@ -117,3 +118,11 @@ def test_verify_counts_the_frames_that_a_video_lost(tmp_path, capsys):
     (tmp_path / "damaged.mkv").write_bytes(data)
     found = json.loads(output(capsys, "verify", str(tmp_path / "damaged.mkv"), "--json", code=1))
     assert found[0]["verdict"] == "damaged"
+
+
+def test_the_setting_outranks_the_option(ct, capsys, home):
+    save_settings(Settings(hide_identifying_values=True))
+    for command in ("info", "header"):
+        assert run_cli(["media", command, str(ct), "--identifying"]) == 2
+        assert "hide_identifying_values" in capsys.readouterr().err
+    assert "CompressedSamples" not in output(capsys, "info", str(ct))

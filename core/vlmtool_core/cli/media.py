@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
+from vlmtool_core.cli.identifying import identifying_option
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
@@ -44,7 +45,7 @@ for _command in (header, measure):
 
 @media.command()
 @click.argument("path", type=_PATH)
-@click.option("--identifying", is_flag=True, help="Show values that identify a person, too.")
+@identifying_option("Show values that identify a person, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(path: Path, identifying: bool, as_json: bool) -> None:
     """Say what PATH is: size, frames, times, windows, warnings and facts of its header.
@@ -101,7 +102,7 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
     help="Show it as this DICOM presentation state (PR) asks for: its window, shutter, graphics, "
     "rotation. Its texts are written with --identifying only.",
 )
-@click.option("--identifying", is_flag=True, help="Write texts that may identify a person, too.")
+@identifying_option("Write texts that may identify a person, too.")
 @click.option("-o", "--out", type=_PATH, required=True, help="The PNG to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print how the picture came to be, as JSON.")
 def render(

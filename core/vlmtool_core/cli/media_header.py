@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vlmtool_core.cli.console import emit_json, emit_table, note
+from vlmtool_core.cli.identifying import identifying_option
 from vlmtool_core.records import Json
 
 HIDDEN = "(hidden)"
@@ -17,7 +18,7 @@ HIDDEN = "(hidden)"
 @click.option(
     "--search", default="", metavar="TEXT", help="Only elements with this in tag or name."
 )
-@click.option("--identifying", is_flag=True, help="Show values that identify a person, too.")
+@identifying_option("Show values that identify a person, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def header(path: Path, search: str, identifying: bool, as_json: bool) -> None:
     """List the header of a DICOM file.
