@@ -1,0 +1,491 @@
+"""Presentation states that highdicom wrote: their geometry, grey and words, and how they look."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from highdicom import pr
+from hypothesis import given
+from hypothesis import strategies as st
+from media_dicoms import sequence_item, write_dicom
+from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.uid import generate_uid
+
+from vlmtool_core.cli.main import run_cli
+from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.media import Window, open_media, scan
+from vlmtool_core.media.dicom.presentation_graphics import Area, Graphic, Placement, stroke_of
+from vlmtool_core.media.dicom.presentation_state import read_presentation_state, states_beside
+from vlmtool_core.media.dicom.voi import render_window
+from vlmtool_core.media.drawing import as_presented
+
+ROWS, COLUMNS = 64, 96
+CT = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+IDENTITY = Placement(Area(0, 0, COLUMNS, ROWS))
+
+
+def write_state(
+    path: Path,
+    images: Sequence[pydicom.Dataset],
+    annotations: Sequence[pr.GraphicAnnotation] = (),
+    layers: Sequence[pr.GraphicLayer] = (),
+    windows: Sequence[pr.SoftcopyVOILUTTransformation] | None = None,
+    **elements: Any,
+) -> Path:
+    state = pr.GrayscaleSoftcopyPresentationState(
+        referenced_images=images,
+        series_instance_uid=generate_uid(),
+        series_number=9,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="vlmtool",
+        manufacturer_model_name="tests",
+        software_versions="1",
+        device_serial_number="1",
+        content_label="MARKS",
+        content_description="what was found",
+        graphic_annotations=annotations or None,
+        graphic_layers=layers or None,
+        voi_lut_transformations=windows,
+        content_creator_name="Reader^Rose",
+    )
+    for keyword, value in elements.items():
+        if value is None:
+            delattr(state, keyword)
+        else:
+            setattr(state, keyword, value)
+    state.save_as(path)
+    return path
+
+
+@pytest.fixture
+def ct(tmp_path: Path) -> Path:
+    CT.save_as(tmp_path / "ct.dcm")
+    return tmp_path / "ct.dcm"
+
+
+GRAPHICS: dict[str, list[list[float]]] = {
+    "POINT": [[10.5, 20.25]],
+    "POLYLINE": [[1, 2], [30, 40], [50, 6]],
+    "INTERPOLATED": [[10, 10], [40, 20], [60, 50], [20, 60]],
+    "CIRCLE": [[40, 50], [52, 55]],
+    "ELLIPSE": [[20, 40], [80, 40], [50, 30], [50, 50]],
+}
+LAYER = pr.GraphicLayer(
+    "MARKS", order=1, description="marks", display_color=hd.color.CIELabColor(60.0, 50.0, 40.0)
+)
+
+
+def annotation(
+    images: Sequence[pydicom.Dataset], units: str = "PIXEL", kinds: Sequence[str] = tuple(GRAPHICS)
+) -> pr.GraphicAnnotation:
+    scale = 1.0 if units == "PIXEL" else 1 / 128
+    return pr.GraphicAnnotation(
+        referenced_images=images,
+        graphic_layer=LAYER,
+        graphic_objects=[
+            pr.GraphicObject(kind, np.array(GRAPHICS[kind]) * scale, units=units) for kind in kinds
+        ],
+        text_objects=[
+            pr.TextObject("a finding", units=units, bounding_box=tuple(
+                value * scale for value in (10.0, 90.0, 60.0, 110.0)
+            )),
+            pr.TextObject("there", units=units, anchor_point=(70.0 * scale, 80.0 * scale)),
+        ],
+    )  # fmt: skip
+
+
+# Geometry ----------------------------------------------------------------------------------------
+
+
+def test_geometry_equals_highdicoms(ct: Path, tmp_path: Path) -> None:
+    path = write_state(tmp_path / "pr.dcm", [CT], [annotation([CT])], [LAYER])
+    state = read_presentation_state(path)
+    (found,) = state.graphics(CT.SOPInstanceUID, 1)
+    written = pydicom.dcmread(path).GraphicAnnotationSequence[0]
+    assert [graphic.kind for graphic in found.graphics] == list(GRAPHICS)
+    for graphic, item in zip(found.graphics, written.GraphicObjectSequence, strict=True):
+        assert np.allclose(graphic.points, np.reshape(item.GraphicData, (-1, 2)), atol=1e-4)
+        assert np.allclose(graphic.points, GRAPHICS[graphic.kind], atol=1e-4)
+    assert found.layer.name == "MARKS"
+    assert [text.value for text in found.texts] == ["a finding", "there"]
+    with open_media(ct) as source:
+        (drawn,) = source.presented(0, path).drawn
+    assert drawn.writings[0].place == (10, 90)
+    assert drawn.writings[1].place == (70, 80)
+    assert drawn.strokes[0].is_point
+    assert drawn.strokes[1].points == ((1, 2), (30, 40), (50, 6))
+
+
+def test_a_circle_and_an_ellipse_go_through_what_the_file_states() -> None:
+    circle = stroke_of(Graphic("CIRCLE", ((40, 50), (52, 55))), IDENTITY)
+    assert circle.closed
+    assert np.allclose([math.dist((40, 50), p) for p in circle.points], 13)
+    ends = ((20.0, 40.0), (80.0, 40.0), (50.0, 30.0), (50.0, 50.0))
+    ellipse = np.array(stroke_of(Graphic("ELLIPSE", ends), IDENTITY).points)
+    assert np.allclose(((ellipse - (50, 40)) / (30, 10)) ** 2 @ [1, 1], 1)
+    for end in ends:
+        assert np.linalg.norm(ellipse - end, axis=1).min() < 1e-9
+
+
+points = st.lists(
+    st.tuples(st.floats(-50, 150), st.floats(-50, 150)), min_size=3, max_size=8, unique=True
+)
+
+
+@given(points, st.booleans())
+def test_an_interpolated_line_goes_through_its_points(
+    given_points: list[tuple[float, float]], closed: bool
+) -> None:
+    ring = (*given_points, given_points[0]) if closed else tuple(given_points)
+    stroke = stroke_of(Graphic("INTERPOLATED", ring), IDENTITY)
+    curve = np.array(stroke.points)
+    for point in given_points:
+        assert np.linalg.norm(curve - point, axis=1).min() < 1e-9
+    assert stroke.closed == closed
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([0, 90, 180, 270]), st.booleans())
+def test_display_units_follow_the_turned_and_mirrored_picture(
+    across: float, down: float, rotation: int, flipped: bool
+) -> None:
+    """The reference turns and mirrors a picture of coordinates with numpy."""
+    size = 400
+    xs, ys = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    shown = [np.rot90(axis, -(rotation // 90)) for axis in (xs, ys)]
+    if flipped:
+        shown = [axis[:, ::-1] for axis in shown]
+    row, column = min(int(down * size), size - 1), min(int(across * size), size - 1)
+    expected = (shown[0][row, column], shown[1][row, column])
+    place = Placement(Area(0, 0, size, size), rotation, flipped)
+    found = place.pixel(((column + 0.5) / size, (row + 0.5) / size), "DISPLAY")
+    assert found == pytest.approx(expected)
+
+
+def test_display_units_are_of_the_displayed_area(ct: Path, tmp_path: Path) -> None:
+    area = sequence_item(
+        DisplayedAreaTopLeftHandCorner=[33, 17], DisplayedAreaBottomRightHandCorner=[96, 48],
+        PresentationSizeMode="SCALE TO FIT",
+    )  # fmt: skip
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], [annotation([CT], "DISPLAY", ["POINT"])], [LAYER],
+        DisplayedAreaSelectionSequence=[area],
+    )  # fmt: skip
+    with open_media(ct) as source:
+        (drawn,) = source.presented(0, path).drawn
+    (point,) = drawn.strokes[0].points
+    assert point == pytest.approx((32 + 64 * 10.5 / 128, 16 + 32 * 20.25 / 128), abs=1e-4)
+
+
+# What is drawn -----------------------------------------------------------------------------------
+
+
+def test_lines_are_drawn_where_they_belong_in_the_layers_colour(ct: Path, tmp_path: Path) -> None:
+    layer = pr.GraphicLayer("A", order=1, display_color=hd.color.CIELabColor(100.0, 0.0, 0.0))
+    square = np.array([[20, 30], [60, 30], [60, 70], [20, 70], [20, 30]], float)
+    marks = pr.GraphicAnnotation(
+        referenced_images=[CT], graphic_layer=layer,
+        graphic_objects=[pr.GraphicObject("POLYLINE", square, units="PIXEL")],
+        text_objects=[pr.TextObject("Doe", units="PIXEL", bounding_box=(80.0, 80.0, 100.0, 90.0))],
+    )  # fmt: skip
+    path = write_state(tmp_path / "pr.dcm", [CT], [marks], [layer])
+    with open_media(ct) as source:
+        plain = source.presented(0, path).frame.pixels
+        shown = as_presented(source, 0, path, texts=False).pixels
+        named = as_presented(source, 0, path).pixels
+    changed = np.argwhere((shown != plain).any(axis=2))
+    assert (shown[30, 21:60] == 255).all() or (shown[29, 21:60] == 255).all()
+    # The square's corners lie on corners of pixels: the line is in the pixels on either side.
+    for row, column in changed:
+        edges = (abs(row + 0.5 - 30), abs(row + 0.5 - 70), abs(column + 0.5 - 20),
+                 abs(column + 0.5 - 60))  # fmt: skip
+        assert min(edges) <= 1
+    assert 150 < len(changed) < 180
+    text = (named != shown).any(axis=2)
+    assert text[78:100, 78:125].sum() > 20
+    assert not text[:70].any()
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_the_picture_is_turned_then_mirrored(
+    ct: Path, tmp_path: Path, rotation: int, flipped: bool
+) -> None:
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], ImageRotation=rotation, ImageHorizontalFlip="NY"[flipped]
+    )
+    with open_media(ct) as source:
+        plain = source.presented(0, path).frame.pixels
+        shown = as_presented(source, 0, path)
+    expected = np.asarray(Image.fromarray(plain).rotate(-rotation, expand=True))
+    assert np.array_equal(shown.pixels, expected[:, ::-1] if flipped else expected)
+    state = read_presentation_state(path)
+    assert (f"{rotation}° clockwise" in state.orientation) == bool(rotation)
+    assert ("mirrored" in state.orientation) == flipped
+
+
+def test_a_shutter_of_the_state_covers_and_the_pictures_own_does_not(tmp_path: Path) -> None:
+    pixels = np.full((ROWS, COLUMNS), 100, np.uint8)
+    own = {
+        "ShutterShape": "RECTANGULAR", "ShutterLeftVerticalEdge": 1,
+        "ShutterRightVerticalEdge": 10, "ShutterUpperHorizontalEdge": 1,
+        "ShutterLowerHorizontalEdge": 10,
+    }  # fmt: skip
+    image = write_dicom(tmp_path / "a.dcm", pixels, **own)
+    state = write_state(
+        tmp_path / "pr.dcm", [CT], ShutterShape="CIRCULAR", CenterOfCircularShutter=[32, 48],
+        RadiusOfCircularShutter=20, ShutterPresentationValue=65535,
+        ReferencedSeriesSequence=related(pydicom.dcmread(image)), **no_areas(),
+    )  # fmt: skip
+    with open_media(image) as source:
+        shown = as_presented(source, 0, state).pixels[..., 0]
+    row, column = np.mgrid[1 : ROWS + 1, 1 : COLUMNS + 1]
+    within = (row - 32) ** 2 + (column - 48) ** 2 <= 400
+    assert (shown[~within] == 255).all()
+    assert (shown[within] != 255).all()
+
+
+def related(*images: pydicom.Dataset, frames: Sequence[int] = ()) -> list[pydicom.Dataset]:
+    references = [
+        sequence_item(
+            ReferencedSOPClassUID=one.SOPClassUID, ReferencedSOPInstanceUID=one.SOPInstanceUID,
+            **({"ReferencedFrameNumber": list(frames)} if frames else {}),
+        )
+        for one in images
+    ]  # fmt: skip
+    return [
+        sequence_item(
+            SeriesInstanceUID=images[0].SeriesInstanceUID, ReferencedImageSequence=references
+        )
+    ]
+
+
+def no_areas() -> dict[str, None]:
+    return {"DisplayedAreaSelectionSequence": None}
+
+
+def test_a_bitmap_shutter_is_in_the_state(ct: Path, tmp_path: Path) -> None:
+    bits = np.random.default_rng(0).random((128, 128)) > 0.5
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], ShutterShape="BITMAP", ShutterOverlayGroup=0x6000,
+        ShutterPresentationValue=0,
+    )  # fmt: skip
+    dataset = pydicom.dcmread(path)
+    for element, vr, value in (
+        (0x10, "US", 128), (0x11, "US", 128), (0x40, "CS", "G"), (0x50, "SS", [1, 1]),
+        (0x100, "US", 1), (0x102, "US", 0),
+        (0x3000, "OW", np.packbits(bits.ravel(), bitorder="little").tobytes()),
+    ):  # fmt: skip
+        dataset.add_new((0x6000, element), vr, value)
+    dataset.save_as(path)
+    with open_media(ct) as source:
+        found = source.presented(0, path).covered
+    assert found is not None
+    assert np.array_equal(found.mask, bits)
+
+
+# Grey --------------------------------------------------------------------------------------------
+
+
+def hounsfield() -> np.ndarray:
+    return (CT.pixel_array * float(CT.RescaleSlope) + float(CT.RescaleIntercept)).astype(np.float32)
+
+
+def test_the_window_and_the_shape_of_the_state_are_used(ct: Path, tmp_path: Path) -> None:
+    window = pr.SoftcopyVOILUTTransformation(window_center=40, window_width=400)
+    for shape in ("IDENTITY", "INVERSE"):
+        path = write_state(tmp_path / "pr.dcm", [CT], windows=[window], PresentationLUTShape=shape)
+        with open_media(ct) as source:
+            frame = source.presented(0, path).frame
+        expected = np.clip(((hounsfield() - 39.5) / 399 + 0.5) * 255, 0, 255)
+        expected = expected if shape == "IDENTITY" else 255 - expected
+        assert np.abs(frame.pixels[..., 0] - expected).max() <= 0.5001
+        assert frame.provenance["voi"]["center"] == 40
+
+
+def test_a_voi_table_of_the_state_is_used(ct: Path, tmp_path: Path) -> None:
+    entries = np.linspace(65535, 0, 1000).astype(np.uint16)
+    table = hd.VOILUT(first_mapped_value=0, lut_data=entries, lut_explanation="falling")
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], windows=[pr.SoftcopyVOILUTTransformation(voi_luts=[table])]
+    )
+    with open_media(ct) as source:
+        shown = source.presented(0, path).frame.pixels[..., 0]
+    index = np.clip(np.rint(hounsfield()), 0, 999).astype(int)
+    assert np.abs(shown - entries[index] / 257).max() <= 0.5001
+    assert "VOI LUT falling" in read_presentation_state(path).facts()["windows"]
+
+
+def test_a_state_for_monochrome1_decides_the_polarity_alone(tmp_path: Path) -> None:
+    """PS3.4 N.2.1.4: the photometric interpretation of the picture is left aside."""
+    pixels = np.tile(np.arange(COLUMNS, dtype=np.uint8), (ROWS, 1))
+    image = write_dicom(tmp_path / "a.dcm", pixels, PhotometricInterpretation="MONOCHROME1")
+    references = related(pydicom.dcmread(image))
+    for shape, rises in (("IDENTITY", True), ("INVERSE", False)):
+        path = write_state(
+            tmp_path / "pr.dcm", [CT], PresentationLUTShape=shape,
+            ReferencedSeriesSequence=references, RescaleIntercept=None, RescaleSlope=None,
+            RescaleType=None, **no_areas(),
+        )  # fmt: skip
+        with open_media(image) as source:
+            line = source.presented(0, path).frame.pixels[0, :, 0].astype(int)
+        # Without a VOI LUT all that eight bits can hold goes from black to white.
+        assert np.array_equal(line, np.arange(COLUMNS) if rises else 255 - np.arange(COLUMNS))
+
+
+def test_the_states_modality_transform_replaces_the_pictures(ct: Path, tmp_path: Path) -> None:
+    window = pr.SoftcopyVOILUTTransformation(window_center=1000, window_width=2000)
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], windows=[window], RescaleIntercept="500", RescaleSlope="0.5"
+    )
+    with open_media(ct) as source:
+        shown = source.presented(0, path).frame.pixels[..., 0]
+    values = CT.pixel_array * 0.5 + 500
+    reference = render_window(values.astype(np.float32), Window(1000, 2000))
+    assert np.array_equal(shown, reference)
+
+
+# Which pictures ----------------------------------------------------------------------------------
+
+
+def test_a_state_is_for_its_frames_only(tmp_path: Path) -> None:
+    stack = np.stack([np.full((ROWS, COLUMNS), n, np.uint8) for n in range(4)])
+    image = write_dicom(tmp_path / "a.dcm", stack)
+    dataset = pydicom.dcmread(image)
+    path = write_state(
+        tmp_path / "pr.dcm", [CT],
+        ReferencedSeriesSequence=related(dataset, frames=(2, 4)), **no_areas(),
+    )  # fmt: skip
+    with open_media(image) as source:
+        assert [source.is_presented(n, path) for n in range(4)] == [False, True, False, True]
+        with pytest.raises(UnsupportedMediaError, match=r"pr\.dcm is not for frame 2"):
+            as_presented(source, 2, path)
+
+
+def test_parts_are_for_the_images_that_they_name(tmp_path: Path) -> None:
+    images = []
+    for n in range(2):
+        dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        dataset.InstanceNumber = n + 1
+        images.append(dataset)
+    windows = [
+        pr.SoftcopyVOILUTTransformation(
+            window_center=center, window_width=100, referenced_images=hd.ReferencedImageSequence([one])
+        )
+        for center, one in zip((10, 20), images, strict=True)
+    ]  # fmt: skip
+    path = write_state(
+        tmp_path / "pr.dcm", images, [annotation([images[1]], kinds=["POINT"])], [LAYER], windows
+    )
+    state = read_presentation_state(path)
+    for center, one in zip((10, 20), images, strict=True):
+        window = state.window(one.SOPInstanceUID, 1)
+        assert window is not None
+        assert window.center == center
+        assert state.is_for(one.SOPInstanceUID, 1)
+    assert state.graphics(images[0].SOPInstanceUID, 1) == ()
+    assert len(state.graphics(images[1].SOPInstanceUID, 1)) == 1
+    assert not state.is_for(generate_uid(), 1)
+
+
+def test_states_beside_a_picture_are_found_and_named(ct: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    path = write_state(tmp_path / "z_state", [CT])
+    write_state(other / "far.dcm", [CT])
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    assert states_beside([ct]) == (path,)
+    found = {item.name: item for item in scan([tmp_path])}
+    error = found["z_state"].error
+    assert error is not None
+    assert "greyscale presentation state" in error.message
+    assert "choose it there" in error.remedy
+    assert found["ct.dcm"].error is None
+
+
+# Refusals ----------------------------------------------------------------------------------------
+
+
+def test_what_is_no_state_is_refused(ct: Path) -> None:
+    with pytest.raises(UnsupportedMediaError, match="CT Image"):
+        read_presentation_state(ct)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "said"),
+    [
+        ("ImageRotation", 45, "rotation of 45"),
+        ("ShutterShape", "STAR", "none of the standard"),
+    ],
+)
+def test_a_broken_state_is_told(tmp_path: Path, keyword: str, value: object, said: str) -> None:
+    path = write_state(tmp_path / "pr.dcm", [CT], **{keyword: value})
+    with pytest.raises(DamagedMediaError, match=said):
+        read_presentation_state(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"GraphicType": "BLOB"}, "none of the standard"),
+        ({"GraphicData": [1.0, 2.0]}, "a POLYLINE of 1 points"),
+        ({"GraphicData": [1.0, 2.0, float("nan"), 3.0]}, "no number"),
+    ],
+)
+def test_a_broken_graphic_is_told(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    path = write_state(tmp_path / "pr.dcm", [CT], [annotation([CT], kinds=["POLYLINE"])], [LAYER])
+    dataset = pydicom.dcmread(path)
+    item = dataset.GraphicAnnotationSequence[0].GraphicObjectSequence[0]
+    for keyword, value in changes.items():
+        setattr(item, keyword, value)
+    dataset.save_as(path)
+    with pytest.raises(DamagedMediaError, match=said):
+        read_presentation_state(path)
+
+
+# The command line --------------------------------------------------------------------------------
+
+
+def test_info_says_what_a_state_is(
+    ct: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_state(
+        tmp_path / "pr.dcm", [CT], [annotation([CT])], [LAYER],
+        [pr.SoftcopyVOILUTTransformation(window_center=40, window_width=400)],
+        ImageRotation=90, ImageHorizontalFlip="Y",
+    )  # fmt: skip
+    assert run_cli(["media", "info", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["object"] == "greyscale presentation state"
+    facts = told["facts"]
+    assert facts["windows"] == ["40/400 linear"]
+    assert facts["orientation"] == "turned 90° clockwise, mirrored left to right"
+    assert (facts["images"], facts["graphics"], facts["texts"]) == (1, 5, 2)
+    assert facts["areas"] == ["128 x 128 pixels from (0, 0), scale to fit"]
+    assert "MARKS" in facts["layers"]
+    assert "Rose" not in json.dumps(told)
+    assert run_cli(["media", "info", str(path), "--json", "--identifying"]) == 0
+    assert "Reader Rose" in capsys.readouterr().out
+
+
+def test_render_shows_the_state(ct: Path, tmp_path: Path) -> None:
+    path = write_state(tmp_path / "pr.dcm", [CT], [annotation([CT])], [LAYER], ImageRotation=90)
+    out = tmp_path / "out.png"
+    asked = ["media", "render", str(ct), "-o", str(out), "--presentation-state", str(path)]
+    assert run_cli(asked) == 0
+    with open_media(ct) as source:
+        expected = as_presented(source, 0, path, texts=False).pixels
+    assert np.array_equal(np.asarray(Image.open(out)), expected)
+    assert run_cli([*asked, "--size", "64x64"]) == 0
+    assert Image.open(out).size == (64, 64)
+    assert run_cli([*asked[:-1], str(ct)]) != 0
