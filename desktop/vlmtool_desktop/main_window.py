@@ -26,9 +26,12 @@ from vlmtool_desktop.controllers.commands import Commands
 from vlmtool_desktop.controllers.engine_controller import EngineController
 from vlmtool_desktop.controllers.host_controller import HostController
 from vlmtool_desktop.controllers.identity_controller import IdentityController
+from vlmtool_desktop.controllers.measure_controller import MeasureController
 from vlmtool_desktop.controllers.models_controller import ModelsController
+from vlmtool_desktop.controllers.probe_controller import ProbeController
 from vlmtool_desktop.controllers.project_controller import ProjectController
 from vlmtool_desktop.controllers.seen_controller import SeenController
+from vlmtool_desktop.controllers.tile_controller import TileController
 from vlmtool_desktop.controllers.training_controller import TrainingController
 from vlmtool_desktop.controllers.viewer_controller import ViewerController
 from vlmtool_desktop.controllers.volume_controller import VolumeController
@@ -39,6 +42,7 @@ from vlmtool_desktop.panels.history import HistoryPanel
 from vlmtool_desktop.panels.jobs import JobsPanel
 from vlmtool_desktop.panels.labels import LabelsPanel
 from vlmtool_desktop.panels.library import LibraryPanel
+from vlmtool_desktop.panels.measurements import MeasurementsPanel
 from vlmtool_desktop.panels.predictions import PredictionsPanel
 from vlmtool_desktop.panels.review import ReviewPanel
 from vlmtool_desktop.panels.start_page import StartPage
@@ -73,9 +77,13 @@ class MainWindow(QMainWindow):
         self.host = HostController(self)
         self._lay_out()
         self.planes = VolumeController(self)
+        self.tiles = TileController(self)
         self.actions_ = ActionSet(self, self.session, action_table(self))
         self.window_menu = WindowMenu(self)
         self.toolbar = self._make_toolbar()
+        self.measuring = MeasureController(self)
+        self.measuring.fill_toolbar()
+        self.probe = ProbeController(self, self.measuring)
         self.identity = IdentityController(self)
         self.seen = SeenController(self)
         self.training = TrainingController(self)
@@ -103,6 +111,7 @@ class MainWindow(QMainWindow):
         self.review = ReviewPanel(self.bridge)
         self.jobs = JobsPanel(self.bridge)
         self.history = HistoryPanel(self.session)
+        self.measurements = MeasurementsPanel()
 
     def _lay_out(self) -> None:
         item = QSplitter(Qt.Orientation.Vertical)
@@ -118,6 +127,7 @@ class MainWindow(QMainWindow):
             (self.review, self.tr("Review")),
             (self.jobs, self.tr("Jobs")),
             (self.history, self.tr("History")),
+            (self.measurements, self.tr("Measured")),
         ):
             self.tabs.addTab(panel, title)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)

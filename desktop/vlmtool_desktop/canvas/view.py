@@ -61,6 +61,8 @@ class CanvasView(QWidget):
         self.outlines: list[Outline] = []
         self.caption = ""
         self.layers: list[CanvasLayer] = []
+        # Drawn right over the picture, under boxes and all other layers.
+        self.underlays: list[CanvasLayer] = []
         # Asked in turn before the canvas itself; one that returns True has taken the key.
         self.key_handlers: list[Callable[[QKeyEvent], bool]] = []
         self.window_drag_enabled = False
@@ -358,6 +360,8 @@ class CanvasView(QWidget):
         width, height = picture.size
         target = QRectF(transform.x, transform.y, width * transform.scale, height * transform.scale)
         painter.drawImage(target, level, QRectF(level.rect()))
+        for layer in self.underlays:
+            layer.draw(painter, transform)
 
     def _paint_draft(self, painter: QPainter) -> None:
         if self._draft:

@@ -31,6 +31,8 @@ class Loaded:
     frame_count : exact, also for video
     values : modality values of a grey frame, for windowing; None for everything else
     window : the window that `picture` was made with
+    by_source : its grey values alone do not make the picture: some are colours, or a presentation
+        table follows the window
     windowed : the frame through the window that was asked for, None where it is `window`
     graphics : what shutter and overlay planes lay over it, None where there is nothing
     drawn : `picture` with them; notes : what a user must know of the item or of this frame
@@ -47,6 +49,7 @@ class Loaded:
     windowed: Picture | None = None
     values: Any = field(default=None, repr=False)
     inverted: bool = False
+    by_source: bool = False
     graphics: Drawing | None = field(default=None, repr=False)
     drawn: Picture | None = None
     notes: tuple[str, ...] = ()
@@ -112,10 +115,14 @@ class FrameReader:
         """The same frame through another window."""
         from vlmtool_core.media.dicom.voi import render_window
 
-        grey = render_window(loaded.values, window, inverted=loaded.inverted)
+        if loaded.by_source:
+            source = self._open(loaded.ref)
+            pixels = source.frame(loaded.index, max_side=LONGEST_SIDE, window=window).pixels
+        else:
+            pixels = render_window(loaded.values, window, inverted=loaded.inverted)
         if graphics and loaded.graphics is not None:
-            grey = loaded.graphics.painted(grey)
-        return make_picture(grey, loaded.picture.size)
+            pixels = loaded.graphics.painted(pixels)
+        return make_picture(pixels, loaded.picture.size)
 
     def _decode(self, source: MediaSource, ref: ItemRef, index: int) -> Loaded:
         frame = whole_view(source, index)
@@ -128,8 +135,9 @@ class FrameReader:
         return replace(
             loaded,
             values=grey.modality_values(index),
-            window=_window(frame.provenance["voi"], grey),
+            window=_window(frame.provenance["voi"], grey, index),
             inverted=bool(frame.provenance.get("inverted")),
+            by_source=not {"palette", "presentation"}.isdisjoint(frame.provenance),
         )
 
     def renew(self, ref: ItemRef) -> Picture:
@@ -241,11 +249,11 @@ def frame_count(source: Any) -> int:
     return source.info.frame_count or 1
 
 
-def _window(voi: Any, source: Any) -> Window:
-    """The window a frame was made with; a lookup table is replaced by percentiles."""
+def _window(voi: Any, source: Any, index: int) -> Window:
+    """The window, or the lookup table of the file, that a frame was made with."""
     from vlmtool_core.media import Window
 
     if voi["function"] == "TABLE":
-        automatic: Window = source.auto_window()
-        return automatic
+        default: Window = source.windows(index)[0]
+        return default
     return Window(voi["center"], voi["width"], voi["explanation"], voi["function"])

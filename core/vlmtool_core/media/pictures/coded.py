@@ -155,9 +155,14 @@ def with_colour(
     if alpha is not None:
         pixels = pixels[:, :, :-1]
     squeezed = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    image = Image.fromarray(np.ascontiguousarray(squeezed))
-    image.info.update({k: v for k, v in texts.items() if k in ("icc_profile", "gamma", "srgb")})
-    colours = np.asarray(to_srgb(image, provenance))
+    said = {k: v for k, v in texts.items() if k in ("icc_profile", "gamma", "srgb")}
+    colours = squeezed
+    if said:
+        image = Image.fromarray(np.ascontiguousarray(squeezed))
+        image.info.update(said)
+        colours = np.asarray(to_srgb(image, provenance))
+    elif alpha is not None and colours.ndim == 2:
+        colours = colours[:, :, None]
     return rgb(colours if alpha is None else np.concatenate([colours, alpha], axis=2))
 
 

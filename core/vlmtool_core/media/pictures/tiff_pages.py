@@ -187,6 +187,8 @@ def _profiled(
 ) -> np.ndarray:
     from PIL import Image
 
+    if profile_of(page) is None and mode in ("L", "RGB"):
+        return rgb(pixels)
     pixels = pixels[:, :, 0] if mode == "L" else pixels
     size = (pixels.shape[1], pixels.shape[0])
     image = Image.frombytes(mode, size, np.ascontiguousarray(pixels).tobytes())

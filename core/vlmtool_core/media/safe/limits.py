@@ -7,6 +7,8 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # How often a worker looks whether the program that started it is still there.
@@ -33,12 +35,29 @@ def limit_memory(size: int) -> None:
     if not _baseline:
         _baseline.append(_data_bytes())
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN, _MOST_WRITTEN))
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_WRITTEN, most))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = _baseline[0] + size
     if most != resource.RLIM_INFINITY:
         wanted = min(wanted, most)
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Let the program's own code write large files in a worker for the time of a block."""
+    if sys.platform == "win32" or not _baseline:
+        yield
+        return
+    import resource
+
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 def _data_bytes() -> int:

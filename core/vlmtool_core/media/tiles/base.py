@@ -13,8 +13,8 @@ HUGE_PIXELS = 100_000_000
 MOST_PIXELS = 64_000_000
 # Halves are made until the longer side is no longer than this.
 SMALLEST_SIDE = 1024
-# A band of 512 rows can be halved that often.
-MOST_HALVES = 8
+# A band of 256 rows, itself already half of the file's, can be halved that often.
+MOST_HALVES = 7
 
 
 @dataclass(frozen=True, slots=True)

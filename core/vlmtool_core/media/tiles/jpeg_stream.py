@@ -30,16 +30,22 @@ class JpegRows:
     def __init__(
         self, path: Path, width: int, height: int, channels: int, texts: dict[Any, Any]
     ) -> None:
-        import pypdfium2
-
         self._path = path
         self.width, self.height = width, height
         self._channels = channels
         self._texts = texts
         self._parts = _Joined(path, width, height, _SPACES[channels])
-        with PDFIUM, decoding(path):
-            self._document = pypdfium2.PdfDocument(self._parts)
-            self._page = self._document[0]
+        self._opened: tuple[Any, Any] | None = None
+
+    def _page(self) -> Any:
+        """The page that is the picture. Opening it reads the whole file: not before the first
+        view."""
+        import pypdfium2
+
+        if self._opened is None:
+            document = pypdfium2.PdfDocument(self._parts)
+            self._opened = document, document[0]
+        return self._opened[1]
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -62,7 +68,7 @@ class JpegRows:
             matrix = raw.FS_MATRIX(1, 0, 0, 1, -x, -y)
             clip = raw.FS_RECTF(0, 0, width, height)
             flags = raw.FPDF_REVERSE_BYTE_ORDER
-            raw.FPDF_RenderPageBitmapWithMatrix(bitmap, self._page, matrix, clip, flags)
+            raw.FPDF_RenderPageBitmapWithMatrix(bitmap, self._page(), matrix, clip, flags)
             pixels = bitmap.to_numpy()[:, :width, :3].copy()
             bitmap.close()
             return with_colour(pixels[:, :, :1] if self._channels == 1 else pixels, self._texts, {})
@@ -76,8 +82,11 @@ class JpegRows:
 
     def close(self) -> None:
         with PDFIUM:
-            self._page.close()
-            self._document.close()
+            if self._opened is not None:
+                document, page = self._opened
+                page.close()
+                document.close()
+            self._opened = None
         self._parts.close()
 
 

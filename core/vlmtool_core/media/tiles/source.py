@@ -172,7 +172,21 @@ class TiledSource(SourceBase):
 
     def overview(self, max_side: int = QUICK_SIDE) -> Frame:
         """The whole picture as far as it is known now, without waiting for `prepare`."""
-        return self._frame(max_side, self._fitting(max_side))
+        import cv2
+
+        level = self._fitting(max_side)
+        quick = None if self._has(level) else self._quick()
+        if quick is None:
+            return self._frame(max_side, level)
+        size = scaled_size(quick.shape[1], quick.shape[0], max_side)
+        small = np.asarray(cv2.resize(quick, size, interpolation=cv2.INTER_AREA))
+        return self._finished(orient(small, self._orientation))
+
+    def _has(self, level: int) -> bool:
+        """Whether all of a level is there, in the file or made."""
+        if self._reader.random and level < len(self._reader.sizes):
+            return True
+        return self._store is not None and self._store.is_complete
 
     def frame(
         self,
@@ -194,8 +208,7 @@ class TiledSource(SourceBase):
     def _exact(self, side: int) -> Frame:
         """From the levels that are there, else in one pass over the file's smallest level."""
         level, last = self._fitting(side), len(self._reader.sizes) - 1
-        made = level > last or not self._reader.random
-        if made and not (self._store is not None and self._store.is_complete):
+        if not self._has(level):
             size = self._sizes[last]
             stored = _shrunk_by_bands(partial(self._reader.read, last), size, side)
             return self._finished(shrink(orient(stored, self._orientation), side))

@@ -15,8 +15,9 @@ import numpy as np
 
 from vlmtool_core import paths
 from vlmtool_core.errors import StorageError
+from vlmtool_core.media.safe.limits import writing
 
-BAND_ROWS = 512
+BAND_ROWS = 256
 # All huge pictures together; the ones used longest ago make room.
 MOST_BYTES = 16_000_000_000
 _FREE_SHARE = 0.5
@@ -78,11 +79,8 @@ class LevelStore:
         try:
             if not self._files:
                 self._begin()
-            for level, file in enumerate(self._files):
-                file.write(np.ascontiguousarray(band).data)
-                self.rows[level] += len(band)
-                if level + 1 < len(self._files):
-                    band = halved(band)
+            with writing():
+                self._write(band)
             if self.is_complete:
                 self._finish()
         except OSError as error:
@@ -92,6 +90,13 @@ class LevelStore:
                 path=self._folder,
                 remedy="Make room on the disk of the cache folder.",
             ) from error
+
+    def _write(self, band: np.ndarray) -> None:
+        for level, file in enumerate(self._files):
+            file.write(np.ascontiguousarray(band).data)
+            self.rows[level] += len(band)
+            if level + 1 < len(self._files):
+                band = halved(band)
 
     def _begin(self) -> None:
         needed = sum(3 * width * height for width, height in self.sizes)
