@@ -151,7 +151,15 @@ def decode(value: Json, store: Store) -> Any:
         return _decoded(value, store)
     except FormatError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError, ImportError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        RecursionError,
+    ) as error:
         raise FormatError(f"a worker sent a broken value: {error}") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from vlmtool_core.errors import CancelledError
 from vlmtool_core.media.budget import settings_in_force
-from vlmtool_core.media.safe import failures
+from vlmtool_core.media.safe import failures, wire
 from vlmtool_core.media.safe.process import GoneError, WorkerProcess
 
 # A picture is read from a slow disk, and decoded by a slow processor, at least as fast as this.
@@ -72,12 +72,13 @@ class Pool:
 
     def post(self, worker: WorkerProcess, values: Mapping[str, object], limit_s: float) -> int:
         """Send a request, and the settings where the worker has others."""
-        self._used.set()
         settings = settings_in_force()
         if worker.settings is not settings:
             values = {**values, "settings": dataclasses.asdict(settings)}
             worker.settings = settings
-        return worker.post(values, limit_s)
+        number = worker.post(values, limit_s)
+        self._used.set()
+        return number
 
     def run(self, name: str, arguments: Sequence[object], path: Path) -> Any:
         """Call a function ("module:name") in a worker, for a file that need not be open.
@@ -98,17 +99,23 @@ class Pool:
                 continue
             finally:
                 worker.sources -= 1
-            self.check_spent(worker, answer.message)
+            self.check_spent(worker, answer.message, path)
             if "error" in answer.message:
                 raise failures.from_json(answer.message["error"], path)
             return answer.value("result")
         return None
 
-    def check_spent(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
-        """A worker that ran out of memory once may be in pieces: let it go."""
+    def check_spent(self, worker: WorkerProcess, message: wire.Message, path: Path) -> None:
+        """A worker that ran out of memory once may be in pieces: it is replaced.
+
+        Raises
+        ------
+        BudgetExceededError
+        """
         if message.get("spent"):
-            log.warning("decoder %d ran out of memory and is replaced", worker.pid)
+            log.warning("%s: decoder %d ran out of memory and is replaced", path, worker.pid)
             worker.dismiss()
+            raise failures.over_memory(path, settings_in_force().decode_memory_mb)
 
     def close(self) -> None:
         """End all workers."""

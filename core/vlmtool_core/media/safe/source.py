@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.errors import DamagedMediaError
+from vlmtool_core.errors import DamagedMediaError, FormatError
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.safe import failures, wire
 from vlmtool_core.media.safe.pool import Pool, failure, pool, seconds_for
@@ -96,8 +97,12 @@ class RemoteSource(SourceBase):
         if binding is None or self._let_go is None:
             return
         self._let_go()
-        worker = binding.worker
-        # Told at once, so that the files can be moved; but never waits for another's call.
+        # Elsewhere open files can be moved, and the worker is told with the next request.
+        if sys.platform == "win32":
+            self._wait_until_closed(binding.worker)
+
+    def _wait_until_closed(self, worker: WorkerProcess) -> None:
+        """Have the worker close what was closed here, unless another call holds it up."""
         if worker.alive and worker.lock.acquire(blocking=False):
             try:
                 worker.wait(worker.post({"op": "idle"}, self._limit_s), self._limit_s)
@@ -137,7 +142,7 @@ class RemoteSource(SourceBase):
 
     def _taken(self, worker: WorkerProcess, answer: wire.Incoming) -> wire.Incoming:
         """The answer, its news taken and its error raised."""
-        pool().check_spent(worker, answer.message)
+        pool().check_spent(worker, answer.message, self._path)
         if "info" in answer.message:
             self._info = self._checked_info(answer.value("info"))
         for key in ("error", "failure"):
@@ -155,7 +160,15 @@ class RemoteSource(SourceBase):
             except GoneError as gone:
                 if gone.mine or tried == _TRIES - 1:
                     raise failure(gone, self._path, self._limit_s) from gone
+            except FormatError as error:
+                raise self._disobeyed(error) from error
         raise AssertionError("the loop returns or raises")
+
+    def _disobeyed(self, error: FormatError) -> DamagedMediaError:
+        """A worker that sends what no worker sends is not trusted any further."""
+        if self._binding is not None:
+            self._binding.worker.end("crash")
+        return failures.crashed(self._path, f"broke the protocol: {error.message}")
 
     def _bound(self) -> _Binding:
         """Where the source is open; it is opened (again) where need be."""
@@ -206,6 +219,8 @@ class RemoteSource(SourceBase):
                     raise failures.from_json(answer.message["failure"], self._path)
         except GoneError as gone:
             raise failure(gone, self._path, limit_s) from gone
+        except FormatError as error:
+            raise self._disobeyed(error) from error
         finally:
             worker.streams -= 1
             self._stop(binding, number, asked)
