@@ -29,6 +29,7 @@ from vlmtool_core.errors import (
     StorageError,
 )
 from vlmtool_core.jobs import CancelToken
+from vlmtool_core.media.sniffing import Signature, read_head, sniff
 from vlmtool_core.media.zip_directory import Member, Refused, read_directory
 
 CHUNK = 1 << 20
@@ -262,6 +263,8 @@ def archived(path: Path) -> tuple[Archive, str] | None:
         return None
     for parent in path.absolute().parents:
         if parent.is_file():
+            if sniff(read_head(parent)) is not Signature.ARCHIVE:
+                return None
             return open_archive(parent), path.absolute().relative_to(parent).as_posix()
         if parent.exists():
             return None

@@ -72,7 +72,7 @@ def test_oblique_positions_are_projected_on_the_normal(tmp_path: Path) -> None:
     ("positions", "warning"),
     [
         ([0, 2, 4, 8, 10], "1 slice is missing (spacing 2 mm): between 4 and 8 mm (after slice 3)"),
-        ([0, 2, 4, 4, 6], "1 slices share the position of another one (at 4 mm)"),
+        ([0, 2, 4, 4, 6], "1 slice shares the position of another one (at 4 mm)"),
         ([0, 2, 4, 6.7, 9], "uneven slice spacing: 2 to 2.7 mm"),
         ([0, 2, 4, 6], None),
     ],

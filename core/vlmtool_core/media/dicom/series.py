@@ -112,7 +112,8 @@ def _duplicates(positions: np.ndarray, wide: np.ndarray) -> list[str]:
     if not wide.any():
         return [f"all {len(positions)} slices lie at one place: a loop over time, not a volume"]
     at = positions[1:][~wide]
-    return [f"{count} slices share the position of another one (at {_list(_mm(at))} mm)"]
+    noun = "1 slice shares" if count == 1 else f"{count} slices share"
+    return [f"{noun} the position of another one (at {_list(_mm(at))} mm)"]
 
 
 def _gaps(positions: np.ndarray, gaps: np.ndarray, wide: np.ndarray, spacing: float) -> list[str]:
