@@ -294,3 +294,17 @@ def test_a_damaged_frame_ends_reading_ahead_and_is_told_when_it_is_reached(
 
 def _cached(opened: Opened) -> set[int]:
     return {key[2] for key in tuple(opened.window.viewing._reader._frames)}
+
+
+def test_the_next_pictures_are_read_ahead_too(on_project: Opened) -> None:
+    names = ("picture1.png", "picture2.png", "picture3.png", "picture4.png")
+    on_project.wait(lambda: _names(on_project) == set(names[:3]))
+    on_project.window.commands.step(1)
+    on_project.wait(lambda: _names(on_project) == set(names))
+    on_project.window.commands.step(-1)
+    on_project.wait(lambda: on_project.window.viewer.name.text().endswith(names[0]))
+    assert on_project.errors == []
+
+
+def _names(opened: Opened) -> set[str]:
+    return {Path(key[0]).name for key in tuple(opened.window.viewing._reader._frames)}

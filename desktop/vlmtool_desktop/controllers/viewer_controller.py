@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, ItemRef, OutcomeStatus
+from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, OutcomeStatus
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
@@ -17,6 +17,7 @@ from vlmtool_desktop.dialogs.error_dialog import sentence
 from vlmtool_desktop.dialogs.header_dialog import HeaderDialog
 from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.models.frame_reader import FrameReader, Loaded, header_of
+from vlmtool_desktop.models.item_model import item_ref
 from vlmtool_desktop.panels.viewer import ViewerPanel
 from vlmtool_desktop.session import Overlay, Session
 from vlmtool_desktop.theme import label_colour
@@ -71,7 +72,7 @@ class ViewerController(QObject):
         self._panel = panel
         self._canvas = panel.canvas
         self._reader = FrameReader()
-        self._ahead = ReadAhead(bridge, self._reader)
+        self.ahead = ReadAhead(bridge, self._reader)
         self._detail: Detail | None = None
         self._loaded: Loaded | None = None
         self._window: Window | None = None
@@ -88,6 +89,11 @@ class ViewerController(QObject):
         discretion().changed.connect(self._name_item)
         self._canvas.window_dragged.connect(self._drag_window)
         self._item_changed()
+
+    @property
+    def reader(self) -> FrameReader:
+        """For the viewer's thread only."""
+        return self._reader
 
     @property
     def detail(self) -> Detail | None:
@@ -113,7 +119,7 @@ class ViewerController(QObject):
         self._detail = self._loaded = self._window = None
         self._finding = None
         self._canvas.window_drag_enabled = False
-        self._ahead.stop()
+        self.ahead.stop()
         self._bridge.drop("frame")
         self._bridge.drop("window")
         self._slow.stop()
@@ -169,7 +175,7 @@ class ViewerController(QObject):
         record = self._detail.record if self._detail else None
         if record is None or record.kind is None:
             return
-        ref = ItemRef(record.name, record.path, record.kind, record.sha256, record.files, record.id)
+        ref = item_ref(record)
         frame = self._session.frame
         window = self._window
         graphics = Overlay.GRAPHICS in self._session.overlays
@@ -197,7 +203,7 @@ class ViewerController(QObject):
             self._window = loaded.window
         self.window_changed.emit(self._window)
         self._draw()
-        self._ahead.follow(loaded)
+        self.ahead.follow(loaded)
         self.frame_shown.emit(loaded)
 
     def _picture(self, loaded: Loaded) -> Picture:
@@ -226,7 +232,7 @@ class ViewerController(QObject):
 
     def close(self) -> None:
         """Close open media, in the thread that opened them."""
-        self._ahead.stop()
+        self.ahead.stop()
         for lane in ("frame", "window", "header"):
             self._bridge.drop(lane)
         self._bridge.view_and_wait(self._reader.close)
@@ -253,9 +259,10 @@ class ViewerController(QObject):
         window = self._window
         if window is None:
             return
-        width = max(1.0, window.width * (1 + dx * _WIDTH_STEP))
-        center = window.center + dy * _CENTER_STEP * window.width
-        self.set_window(replace(window, center=center, width=width, explanation=""))
+        from vlmtool_core.media.dicom.voi import moved
+
+        width = window.width * (1 + dx * _WIDTH_STEP)
+        self.set_window(moved(window, window.center + dy * _CENTER_STEP * window.width, width))
 
     def set_window(self, window: Window) -> None:
         """Show the frame through another window, and the frames after it too."""
@@ -294,7 +301,8 @@ class ViewerController(QObject):
         if self._detail is None:
             return []
         frame = self.shown_frame
-        return [a for a in self._detail.annotations if a.frame == frame or a.kind == "label"]
+        found = [a for a in self._detail.annotations if a.kind != "measurement"]
+        return [a for a in found if a.frame == frame or a.kind == "label"]
 
     def frame_predictions(self) -> list[PredictionRecord]:
         if self._detail is None:

@@ -58,6 +58,7 @@ def _clear_status(window: MainWindow) -> None:
 def _connect_library(window: MainWindow) -> None:
     session, library = window.session, window.library
     library.add_requested.connect(window.commands.add_files)
+    window.viewing.ahead.neighbours = library.neighbours
 
     def show_place() -> None:
         window.status.show_place(*library.position())
@@ -84,7 +85,6 @@ def _connect_viewer(window: MainWindow) -> None:
         lambda scale: window.status.show_zoom(scale if canvas.has_picture else None)
     )
     canvas.selection_changed.connect(lambda: _canvas_selected(window))
-    canvas.pointer_moved.connect(lambda at: _show_pixel(window, at))
     viewing.window_changed.connect(lambda level: _show_window(window, level))
     viewing.detail_changed.connect(lambda _detail: _show_detail(window))
     viewing.frame_shown.connect(lambda _loaded: _show_detail(window))
@@ -99,26 +99,6 @@ def _canvas_selected(window: MainWindow) -> None:
 def _show_detail(window: MainWindow) -> None:
     window.labels.set_annotations(window.viewing.frame_annotations())
     window.predictions.set_predictions(window.viewing.frame_predictions())
-
-
-def _show_pixel(window: MainWindow, at: tuple[float, float] | None) -> None:
-    """Where the pointer is, and the modality value there."""
-    loaded = window.viewing.loaded
-    if at is None or loaded is None:
-        window.status.pixel.setText("")
-        return
-    x, y = int(at[0]), int(at[1])
-    width, height = loaded.picture.size
-    if not (0 <= x < width and 0 <= y < height):
-        window.status.pixel.setText("")
-        return
-    text = f"x {x}  y {y}"
-    if loaded.values is not None:
-        value = loaded.values[y, x]
-        # Padding is masked and has no value.
-        if str(value) != "--":
-            text += f"  {value:g} {loaded.info.unit}"
-    window.status.pixel.setText(text)
 
 
 def _show_window(window: MainWindow, level: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QImage, QPixmap
 
-from vlmtool_core.records import ErrorInfo
+from vlmtool_core.records import ErrorInfo, ItemRef
 from vlmtool_desktop.discretion import discretion
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ Index = QModelIndex | QPersistentModelIndex
 def load_records(project: Project, item_ids: Sequence[int]) -> list[ItemRecord]:
     """What is known of some items; runs in the project's thread."""
     return project.store.items.by_ids(item_ids)
+
+
+def item_ref(record: ItemRecord) -> ItemRef:
+    """What opens the item; it must be of a kind that can be opened."""
+    if record.kind is None:
+        raise ValueError(f"{record.name} is of no kind that can be opened")
+    return ItemRef(record.name, record.path, record.kind, record.sha256, record.files, record.id)
 
 
 def load_thumbnail(record: ItemRecord) -> QImage:

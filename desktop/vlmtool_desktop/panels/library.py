@@ -16,8 +16,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from vlmtool_core.records import ItemRef
 from vlmtool_desktop.bridge import Bridge
-from vlmtool_desktop.models.item_model import ItemModel
+from vlmtool_desktop.models.item_model import ItemModel, item_ref
 from vlmtool_desktop.panels.item_delegate import CELL, ItemDelegate
 from vlmtool_desktop.session import Session
 from vlmtool_desktop.widgets.grid_view import GridView
@@ -221,6 +222,19 @@ class LibraryPanel(QWidget):
             return False
         self._session.set_item(target)
         return True
+
+    def neighbours(self, item: int, before: int | None) -> list[ItemRef]:
+        """The two items that follow `item`, away from the one looked at before; only those whose
+        records are read already.
+        """
+        row_number = self.model.row_of(item)
+        if row_number is None:
+            return []
+        back = before is not None and self.model.row_of(before) == row_number + 1
+        rows = [row_number + (-step if back else step) for step in (1, 2)]
+        ids = [self.model.id_at(one) for one in rows]
+        records = [self.model.record(one) for one in ids if one is not None]
+        return [item_ref(one) for one in records if one and one.kind and not one.error]
 
     def position(self) -> tuple[int, int]:
         """1-based position of the current item and the number of items; 0 when not listed."""
