@@ -196,7 +196,7 @@ class VolumeController(QObject):
         self._volume = loaded
         self._window = self._window or loaded.window
         volume = loaded.volume
-        middle = (np.array(volume.sizes) - 1) / 2
+        middle = np.array(volume.sizes) // 2
         middle[2] = volume.frames.index(frame)
         self._tell_facts()
         self._go_to(volume.to_patient(middle))

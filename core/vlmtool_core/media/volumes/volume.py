@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vlmtool_core.media.base import PlaneGeometry
 from vlmtool_core.media.volumes.axes import Layout, Plane, Run, layout, position
 from vlmtool_core.media.volumes.letters import BIPED, EdgeLetters, letters_of_plane
+from vlmtool_core.media.volumes.planes import to_patient
 
 # In int16 volumes: nothing was measured here. In float32 volumes that is NaN.
 PADDING = np.iinfo(np.int16).min
 
 _SAME = 1e-4
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +122,11 @@ class Volume:
         from front to back. It follows the axes of the voxels; its name is that of the nearest
         plane of the patient, and it is shown as radiology does.
 
-        square : bring the pixels to the smaller of both spacings; else they are the voxels
-            themselves, and the spacing of the geometry says how they are stretched
-        interpolate : linearly between voxels; else the nearest one. A value next to padding is
-            padding.
+        square : bring the pixels to the smaller of both spacings, which covers all voxels from
+            edge to edge; else they are the voxels themselves, and the spacing of the geometry
+            says how they are stretched
+        interpolate : linearly between the middles of voxels; else the nearest one. A value next
+            to padding is padding.
 
         Raises
         ------
@@ -132,15 +135,17 @@ class Volume:
         shown = self._layout(plane)
         if not 0 <= number < self.count(plane):
             raise IndexError(f"no {plane} plane {number}; there are {self.count(plane)}")
-        values = self._cut(shown, number)
-        spacing = self.voxel_mm[shown.down.axis], self.voxel_mm[shown.right.axis]
-        if square and abs(spacing[0] / spacing[1] - 1) > _SAME:
-            finest = min(spacing)
-            values = _resampled(values, 0, finest / spacing[0], interpolate)
-            values = _resampled(values, 1, finest / spacing[1], interpolate)
-            spacing = finest, finest
-        masked = np.ma.masked_invalid(values, copy=False)
-        return Reslice(masked, self._geometry(shown, number, spacing))
+        values, plain = self._cut(shown, number), self.plane_geometry(plane, number)
+        finest = min(plain.spacing)
+        steps = [finest / size if square else 1.0 for size in plain.spacing]
+        if all(abs(step - 1) <= _SAME for step in steps):
+            return Reslice(np.ma.masked_invalid(values, copy=False), plain)
+        values, above = _resampled(values, 0, steps[0], interpolate)
+        values, before = _resampled(values, 1, steps[1], interpolate)
+        corner = to_patient(plain, 0.5 - before * steps[1], 0.5 - above * steps[0])
+        where = (float(corner[0]), float(corner[1]), float(corner[2]))
+        geometry = replace(plain, position=where, spacing=(finest, finest))
+        return Reslice(np.ma.masked_invalid(values, copy=False), geometry)
 
     def _layout(self, plane: Plane) -> Layout:
         return layout(plane, self.affine)
@@ -177,20 +182,27 @@ class Volume:
         return float(x), float(y), float(z)
 
 
-def _resampled(values: np.ndarray, axis: int, step: float, interpolate: bool) -> np.ndarray:
-    """Values at 0, step, 2 step, ... along an axis, up to the last voxel."""
+def _resampled(
+    values: np.ndarray, axis: int, step: float, interpolate: bool
+) -> tuple[np.ndarray, int]:
+    """Values every `step` voxels along an axis, and how many of them lie before the first voxel.
+
+    One lies in the middle of the first voxel, and all voxels are covered from edge to edge:
+    beyond the middle of the outermost ones their own value holds.
+    """
     if abs(step - 1) <= _SAME:
-        return values
+        return values, 0
     last = values.shape[axis] - 1
-    places = np.minimum(np.arange(int(last / step + 1e-6) + 1) * step, last)
+    before = int(0.5 / step + _ROUNDING)
+    behind = int((last + 0.5) / step + _ROUNDING)
+    places = np.clip(np.arange(-before, behind + 1) * step, 0, last)
     if not interpolate:
-        return np.take(values, np.rint(places).astype(np.intp), axis=axis)
+        return np.take(values, np.rint(places).astype(np.intp), axis=axis), before
     below = np.minimum(places.astype(np.intp), max(last - 1, 0))
     part = (places - below).astype(np.float32)
     weight = part[:, None] if axis == 0 else part[None, :]
     low = np.take(values, below, axis=axis)
     high = np.take(values, np.minimum(below + 1, last), axis=axis)
-    mixed: np.ndarray = low + weight * (high - low)
     # At a voxel itself its neighbour does not matter, be it padding.
-    mixed = np.where(weight == 0, low, mixed)
-    return np.where(weight == 1, high, mixed)
+    mixed = np.where(weight == 0, low, low + weight * (high - low))
+    return np.where(weight == 1, high, mixed), before

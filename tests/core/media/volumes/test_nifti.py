@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from volume_sources import affines, linear
+from volume_sources import affines, linear, linear_within, places
 
 from vlmtool_core.errors import (
     BudgetExceededError,
@@ -22,12 +22,11 @@ from vlmtool_core.errors import (
     UnsupportedMediaError,
 )
 from vlmtool_core.media import open_media, scan
-from vlmtool_core.media.base import PlaneGeometry, grey
+from vlmtool_core.media.base import grey
 from vlmtool_core.media.volumes.axes import Plane
 from vlmtool_core.media.volumes.building import build_volume, volume_frames
 from vlmtool_core.media.volumes.letters import EdgeLetters
 from vlmtool_core.media.volumes.nifti import NiftiSource
-from vlmtool_core.media.volumes.planes import to_patient
 from vlmtool_core.records import MediaKind
 from vlmtool_core.settings import Settings, save_settings
 
@@ -43,12 +42,6 @@ def save(path: Path, data: np.ndarray, affine: np.ndarray | None = None) -> Path
     image.header.set_xyzt_units("mm", "sec")
     nibabel.save(image, path)
     return path
-
-
-def places(plane: PlaneGeometry, shape: tuple[int, ...]) -> np.ndarray:
-    return np.array(
-        [[to_patient(plane, x + 0.5, y + 0.5) for x in range(shape[1])] for y in range(shape[0])]
-    )
 
 
 def opened(path: Path) -> NiftiSource:
@@ -100,7 +93,7 @@ def test_planes_through_a_file_are_exact(tmp_path: Path, affine: np.ndarray, pla
     with opened(save(tmp_path / "v.nii", data, affine)) as source:
         volume = build_volume(source)
     found = volume.reslice(plane, 1)
-    expected = linear(places(found.geometry, found.values.shape))
+    expected = linear_within(volume, places(found.geometry, found.values.shape))
     np.testing.assert_allclose(found.values, expected, atol=1e-4 * (np.abs(expected).max() + 1))
 
 

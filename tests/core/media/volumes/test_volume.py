@@ -12,8 +12,9 @@ from volume_sources import (
     PlanesSource,
     affines,
     grid_points,
-    linear,
     linear_source,
+    linear_within,
+    places,
     plane_of,
 )
 
@@ -29,13 +30,6 @@ SHAPE = (4, 5, 6)
 STRAIGHT = np.diag([0.8, 0.8, 2.5, 1.0])
 
 
-def places(plane: PlaneGeometry, shape: tuple[int, int]) -> np.ndarray:
-    """(h, w, 3): the middle of every pixel in mm."""
-    return np.array(
-        [[to_patient(plane, x + 0.5, y + 0.5) for x in range(shape[1])] for y in range(shape[0])]
-    )
-
-
 @settings(max_examples=60, deadline=None)
 @given(affines(), st.sampled_from(list(Plane)), st.booleans(), st.data())
 def test_planes_of_a_linear_volume_are_exact(
@@ -44,7 +38,7 @@ def test_planes_of_a_linear_volume_are_exact(
     volume = build_volume(linear_source(affine, SHAPE))
     number = data.draw(st.integers(0, volume.count(plane) - 1))
     found = volume.reslice(plane, number, square=square)
-    expected = linear(places(found.geometry, found.values.shape))
+    expected = linear_within(volume, places(found.geometry, found.values.shape))
     assert not np.ma.is_masked(found.values)
     scale = np.abs(expected).max() + 1
     np.testing.assert_allclose(found.values, expected, atol=2e-6 * scale)
@@ -98,12 +92,15 @@ def test_planes_are_shown_as_radiology_does() -> None:
     assert volume.reslice(Plane.CORONAL, 4).geometry.position[1] == pytest.approx(3.2)
 
 
-def test_pixels_become_square_without_leaving_the_voxels() -> None:
+def test_square_pixels_cover_the_voxels_from_edge_to_edge() -> None:
     volume = build_volume(linear_source(STRAIGHT, SHAPE))
     plane = volume.reslice(Plane.CORONAL, 1)
-    # 3 gaps of 2.5 mm are 9 whole steps of 0.8 mm, and a bit that is left out.
-    assert plane.values.shape == (10, 6)
+    # 4 voxels of 2.5 mm; the first of 12 pixels of 0.8 mm lies 0.8 mm above the middle of the
+    # uppermost voxel, the next one in it.
+    assert plane.values.shape == (12, 6)
     assert plane.geometry.spacing == pytest.approx((0.8, 0.8))
+    assert plane.geometry.position == pytest.approx((0, 0.8, 7.5 + 0.8))
+    np.testing.assert_array_equal(plane.values[0], plane.values[1])
     raw = volume.reslice(Plane.CORONAL, 1, square=False)
     assert raw.values.shape == (4, 6)
     assert raw.geometry.spacing == pytest.approx((2.5, 0.8))
@@ -136,6 +133,7 @@ def test_whole_numbers_are_kept_as_int16_with_their_padding() -> None:
         plane = volume.reslice(Plane.CORONAL, 2, interpolate=interpolate).values
         assert plane[0, 0] == -1000 + 20  # right, head
         assert plane[0, 3] is np.ma.masked
+        assert plane[-1, 3] == -1000 + 11
     assert volume.reslice(Plane.AXIAL, 1).values[2, 3] is np.ma.masked
 
 

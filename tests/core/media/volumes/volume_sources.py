@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from vlmtool_core.media.base import MediaInfo, PixelSpacing, PlaneGeometry, Window
 from vlmtool_core.media.sources import SourceBase
+from vlmtool_core.media.volumes.planes import to_patient
+from vlmtool_core.media.volumes.volume import Volume
 from vlmtool_core.records import MediaKind
 
 GRADIENT = np.array([0.7, -0.4, 1.3])
@@ -119,3 +121,20 @@ def linear_source(affine: np.ndarray, shape: tuple[int, int, int]) -> PlanesSour
     """A stack (k, j, i) whose values are `linear` of their place."""
     values = linear(grid_points(affine, shape)).astype(np.float32)
     return PlanesSource(list(values), [plane_of(affine, k) for k in range(shape[0])])
+
+
+def linear_within(volume: Volume, points: np.ndarray) -> np.ndarray:
+    """`linear` at (h, w, 3), at the middle of the outermost voxels for what lies beyond it."""
+    found = np.empty(points.shape[:2])
+    most = np.array(volume.sizes) - 1
+    for place in np.ndindex(*points.shape[:2]):
+        voxel = np.clip(volume.to_voxel(points[place]), 0, most)
+        found[place] = linear(volume.to_patient(voxel))
+    return found
+
+
+def places(plane: PlaneGeometry, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w, 3): the middle of every pixel in mm."""
+    return np.array(
+        [[to_patient(plane, x + 0.5, y + 0.5) for x in range(shape[1])] for y in range(shape[0])]
+    )
