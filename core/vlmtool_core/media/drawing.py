@@ -109,6 +109,8 @@ def as_presented(
     """
     import numpy as np
 
+    from vlmtool_core.media.dicom.presentation_graphics import turned
+
     presented = getattr(source, "presented", None)
     shown: Any = (
         None if presented is None else presented(index, state, window=window, max_side=max_side)
@@ -125,13 +127,14 @@ def as_presented(
         mask = _fitted(shown.covered.mask, pixels.shape[:2], half=True)
         pixels = Drawing(None, mask, shown.covered.colour).painted(pixels)
     scale = pixels.shape[1] / frame.size[0]
-    pixels = draw_annotations(pixels, shown.drawn, scale, texts=texts)
     pixels = np.rot90(pixels, -(shown.rotation // 90))
     if shown.flipped:
         pixels = pixels[:, ::-1]
+    drawn = [turned(one, frame.size, shown.rotation, flipped=shown.flipped) for one in shown.drawn]
+    pixels = draw_annotations(pixels, drawn, scale, texts=texts)
     said = {**frame.provenance, "rotation_deg": shown.rotation, "mirrored": shown.flipped}
-    turned = shown.rotation % 180 != 0
-    size = frame.size[::-1] if turned else frame.size
+    sideways = shown.rotation % 180 != 0
+    size = frame.size[::-1] if sideways else frame.size
     return replace(frame, pixels=np.ascontiguousarray(pixels), provenance=said, source_size=size)
 
 

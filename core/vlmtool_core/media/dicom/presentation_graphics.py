@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmtool_core.media.dicom.header import number, numbers, text
@@ -100,14 +100,20 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Writing:
-    """A text at its place in the picture: the (x, y) of its top left, or of what it speaks of.
+    """A text, as the picture is read.
 
+    corners : of its box, or only the point that it speaks of
     line : from the text to what it speaks of; empty without one
     """
 
     value: str
-    place: Point
+    corners: tuple[Point, ...]
     line: tuple[Point, ...] = ()
+
+    @property
+    def place(self) -> Point:
+        """The top left of the text."""
+        return min(x for x, _ in self.corners), min(y for _, y in self.corners)
 
 
 @dataclass(frozen=True)
@@ -310,10 +316,40 @@ def _between(four: Sequence[Point], part: float) -> Point:
 def _writing(one: TextObject, placement: Placement) -> Writing | None:
     anchor = None if one.anchor is None else placement.pixel(one.anchor, one.anchor_units)
     if one.box is None:
-        return None if anchor is None else Writing(one.value, anchor)
-    corners = [placement.pixel(corner, one.box_units) for corner in one.box]
-    left, top = min(x for x, _ in corners), min(y for _, y in corners)
+        return None if anchor is None else Writing(one.value, (anchor,))
+    corners = tuple(placement.pixel(corner, one.box_units) for corner in one.box)
     if anchor is None or not one.linked:
-        return Writing(one.value, (left, top))
+        return Writing(one.value, corners)
     middle = (sum(x for x, _ in corners) / 2, sum(y for _, y in corners) / 2)
-    return Writing(one.value, (left, top), (middle, anchor))
+    return Writing(one.value, corners, (middle, anchor))
+
+
+def turned(
+    drawn: Drawn, size: tuple[float, float], rotation: int, *, flipped: bool = False
+) -> Drawn:
+    """The same over a picture of `size` (width, height) that was turned clockwise, then mirrored.
+
+    Texts move with what they belong to, and stay upright.
+    """
+    width, height = size
+
+    def moved(point: Point) -> Point:
+        x, y = point
+        x, y = {
+            0: (x, y),
+            90: (height - y, x),
+            180: (width - x, height - y),
+            270: (y, width - x),
+        }[rotation]
+        across = height if rotation % 180 else width
+        return (across - x, y) if flipped else (x, y)
+
+    def all_moved(points: Sequence[Point]) -> tuple[Point, ...]:
+        return tuple(moved(point) for point in points)
+
+    strokes = tuple(replace(stroke, points=all_moved(stroke.points)) for stroke in drawn.strokes)
+    writings = tuple(
+        replace(one, corners=all_moved(one.corners), line=all_moved(one.line))
+        for one in drawn.writings
+    )
+    return Drawn(drawn.colour, strokes, writings)

@@ -23,7 +23,16 @@ from pydicom.uid import generate_uid
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
 from vlmtool_core.media import Window, open_media, scan
-from vlmtool_core.media.dicom.presentation_graphics import Area, Graphic, Placement, stroke_of
+from vlmtool_core.media.dicom.presentation_graphics import (
+    Area,
+    Drawn,
+    Graphic,
+    Placement,
+    Stroke,
+    Writing,
+    stroke_of,
+    turned,
+)
 from vlmtool_core.media.dicom.presentation_state import read_presentation_state, states_beside
 from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.media.drawing import as_presented
@@ -169,6 +178,43 @@ def test_display_units_follow_the_turned_and_mirrored_picture(
     place = Placement(Area(0, 0, size, size), rotation, flipped)
     found = place.pixel(((column + 0.5) / size, (row + 0.5) / size), "DISPLAY")
     assert found == pytest.approx(expected)
+
+
+@given(points, st.sampled_from([0, 90, 180, 270]), st.booleans())
+def test_what_is_drawn_turns_with_the_picture(
+    places: list[tuple[float, float]], rotation: int, flipped: bool
+) -> None:
+    """Turning back by display units gives the same place; a picture turned by numpy agrees."""
+    size = (96.0, 64.0)
+    drawn = Drawn((0, 0, 0), (Stroke(tuple(places)),), (Writing("a", tuple(places)),))
+    found = turned(drawn, size, rotation, flipped=flipped)
+    across, down = (size[1], size[0]) if rotation % 180 else size
+    place = Placement(Area(0, 0, *size), rotation, flipped)
+    for (x, y), (u, v) in zip(places, found.strokes[0].points, strict=True):
+        assert place.pixel((u / across, v / down), "DISPLAY") == pytest.approx((x, y), abs=1e-9)
+    corner = np.array(found.writings[0].corners).min(axis=0)
+    assert found.writings[0].place == pytest.approx(tuple(corner))
+
+
+def test_texts_stay_upright_in_a_turned_picture(ct: Path, tmp_path: Path) -> None:
+    """Letters look the same however the picture is turned."""
+    marks = pr.GraphicAnnotation(
+        referenced_images=[CT], graphic_layer=LAYER,
+        text_objects=[pr.TextObject("LRF", units="DISPLAY", bounding_box=(0.5, 0.5, 0.8, 0.6))],
+    )  # fmt: skip
+    written = []
+    for rotation in (0, 90, 180, 270):
+        path = write_state(
+            tmp_path / "pr.dcm", [CT], [marks], [LAYER], ImageRotation=rotation,
+            ImageHorizontalFlip="Y",
+        )  # fmt: skip
+        with open_media(ct) as source:
+            plain = as_presented(source, 0, path, texts=False).pixels
+            written.append((as_presented(source, 0, path).pixels != plain).any(axis=2))
+    shown = [np.argwhere(mask) for mask in written]
+    for places in shown:
+        assert places.min(axis=0) == pytest.approx(shown[0].min(axis=0), abs=1)
+        assert places.max(axis=0) == pytest.approx(shown[0].max(axis=0), abs=1)
 
 
 def test_display_units_are_of_the_displayed_area(ct: Path, tmp_path: Path) -> None:
@@ -380,7 +426,9 @@ def test_parts_are_for_the_images_that_they_name(tmp_path: Path) -> None:
         images.append(dataset)
     windows = [
         pr.SoftcopyVOILUTTransformation(
-            window_center=center, window_width=100, referenced_images=hd.ReferencedImageSequence([one])
+            window_center=center,
+            window_width=100,
+            referenced_images=hd.ReferencedImageSequence([one]),
         )
         for center, one in zip((10, 20), images, strict=True)
     ]  # fmt: skip
