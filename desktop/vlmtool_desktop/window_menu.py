@@ -1,4 +1,4 @@
-"""The menu of named DICOM windows that plugins offer for the unit of the picture in view."""
+"""The menu of windows: those of the file in view, and those that plugins name for its unit."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ MOST_KEYS = 9
 
 
 class WindowMenu(QObject):
-    """A submenu of View, enabled when there are presets; the first nine have Ctrl+1 to Ctrl+9."""
+    """A submenu of View: presets, of which the first nine have Ctrl+1 to Ctrl+9, and before them
+    the windows and tables of the file. Enabled when there is one.
+    """
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
         self._viewing = window.viewing
         self._bridge = window.bridge
         self.presets: tuple[WindowPreset, ...] = ()
+        self.of_file: tuple[Window, ...] = ()
         self._known: dict[str, tuple[WindowPreset, ...]] = {"": ()}
         self.menu = QMenu(self.tr("Named DICOM wi&ndow"), window)
         self.menu.menuAction().setEnabled(False)
@@ -40,51 +43,70 @@ class WindowMenu(QObject):
 
     def _item_changed(self) -> None:
         self._bridge.drop("presets")
-        self._offer(())
+        self._offer((), ())
 
     def _frame_shown(self, loaded: Loaded) -> None:
         # Only values that can be windowed have a unit that a preset may speak of.
         unit = loaded.info.unit if loaded.values is not None else ""
+        windows = loaded.info.windows if loaded.values is not None else ()
         if unit in self._known:
             self._bridge.drop("presets")
-            self._offer(self._known[unit])
+            self._offer(windows, self._known[unit])
         else:
             self._bridge.view(
-                lambda: _presets(unit), lambda found: self._learn(unit, found), lane="presets"
+                lambda: _presets(unit),
+                lambda found: self._learn(unit, windows, found),
+                lane="presets",
             )
 
-    def _learn(self, unit: str, presets: tuple[WindowPreset, ...]) -> None:
+    def _learn(
+        self, unit: str, windows: tuple[Window, ...], presets: tuple[WindowPreset, ...]
+    ) -> None:
         self._known[unit] = presets
-        self._offer(presets)
+        self._offer(windows, presets)
 
-    def _offer(self, presets: tuple[WindowPreset, ...]) -> None:
-        if presets != self.presets:
-            self.presets = presets
-            self.menu.clear()
-            for number, preset in enumerate(self.presets, start=1):
-                self._add(preset, number)
-            self.menu.menuAction().setEnabled(bool(self.presets))
+    def _offer(self, windows: tuple[Window, ...], presets: tuple[WindowPreset, ...]) -> None:
+        if (windows, presets) != (self.of_file, self.presets):
+            self.of_file, self.presets = windows, presets
+            self._fill()
         self._mark(self._viewing.window)
 
-    def _add(self, preset: WindowPreset, number: int) -> None:
-        name = preset.name.replace("&", "&&")
-        action = QAction(f"{name} (C {preset.center:g}, W {preset.width:g})", self.menu)
-        action.setCheckable(True)
-        if number <= MOST_KEYS:
-            action.setShortcut(QKeySequence(f"Ctrl+{number}"))
-        action.triggered.connect(lambda _checked=False, chosen=preset: self._choose(chosen))
-        self.menu.addAction(action)
-
-    def _choose(self, preset: WindowPreset) -> None:
+    def _fill(self) -> None:
         from vlmtool_core.media import Window
 
-        self._viewing.set_window(Window(preset.center, preset.width, preset.name))
+        self.menu.clear()
+        for window in self.of_file:
+            self._add(window)
+        if self.of_file and self.presets:
+            self.menu.addSeparator()
+        for number, preset in enumerate(self.presets, start=1):
+            action = self._add(Window(preset.center, preset.width, preset.name))
+            if number <= MOST_KEYS:
+                action.setShortcut(QKeySequence(f"Ctrl+{number}"))
+        self.menu.menuAction().setEnabled(bool(self.of_file or self.presets))
+
+    def _add(self, window: Window) -> QAction:
+        name = (window.explanation or self.tr("Of the file")).replace("&", "&&")
+        numbers = f"C {window.center:g}, W {window.width:g}"
+        shown = self.tr("lookup table of the file") if window.table is not None else numbers
+        action = QAction(f"{name} ({shown})", self.menu)
+        action.setCheckable(True)
+        action.setData(window)
+        action.triggered.connect(lambda _checked=False: self._viewing.set_window(window))
+        self.menu.addAction(action)
+        return action
 
     def _mark(self, level: Window | None) -> None:
-        """Tick the preset in use; dragging leaves it."""
-        used = None if level is None else (level.center, level.width)
-        for action, preset in zip(self.menu.actions(), self.presets, strict=True):
-            action.setChecked((preset.center, preset.width) == used)
+        """Tick the window in use; dragging leaves it."""
+        used = None if level is None else _kind(level)
+        for action in self.menu.actions():
+            offered = action.data()
+            action.setChecked(offered is not None and _kind(offered) == used)
+
+
+def _kind(window: Window) -> tuple[object, ...]:
+    """What makes two windows the same, whatever they are called."""
+    return (window.center, window.width, window.function, window.table)
 
 
 def _presets(unit: str) -> tuple[WindowPreset, ...]:

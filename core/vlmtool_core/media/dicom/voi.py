@@ -149,6 +149,15 @@ def rescaled(window: Window, factor: float, offset: float) -> Window:
     return Window(factor * center + offset, factor * width, window.explanation, function)
 
 
+def moved(window: Window, center: float, width: float) -> Window:
+    """A window with another centre and width, as wide as its function needs at least; a table gives
+    way to a LINEAR window.
+    """
+    function = LINEAR if window.function == TABLE else window.function
+    least = 1.0 if function == LINEAR else 1e-6 * max(1e-6, abs(window.width))
+    return Window(center, max(least, width), "", function)
+
+
 def percentile_window(values: Array) -> Window:
     """A LINEAR_EXACT window from the 1st to the 99th percentile of what is not padding."""
     data = values.compressed() if isinstance(values, np.ma.MaskedArray) else values.reshape(-1)
