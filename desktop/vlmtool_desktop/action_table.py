@@ -12,6 +12,7 @@ from vlmtool_desktop.actions import (
     has_item,
     has_project,
 )
+from vlmtool_desktop.play_actions import play_actions
 from vlmtool_desktop.view_actions import go_actions, tool_actions, view_actions
 from vlmtool_desktop.volume_actions import volume_actions
 
@@ -34,6 +35,7 @@ def action_table(window: MainWindow) -> list[Action]:
         *view_actions(window),
         *volume_actions(window),
         *go_actions(window),
+        *play_actions(window),
         *_model(window),
         *_packs(window),
         *_engine(window),

@@ -78,6 +78,7 @@ _IN_REVIEW = QT_TRANSLATE_NOOP("actions", "In predictions and review")
 GESTURES: dict[str, tuple[tuple[str, str], ...]] = {
     _IN_PICTURE: (
         ("Wheel", QT_TRANSLATE_NOOP("actions", "Zoom where the pointer is")),
+        ("Space", QT_TRANSLATE_NOOP("actions", "Play or pause")),
         ("Space + drag", QT_TRANSLATE_NOOP("actions", "Move the picture (also middle button)")),
         ("Shift + wheel", QT_TRANSLATE_NOOP("actions", "Move sideways")),
         ("Right drag", QT_TRANSLATE_NOOP("actions", "DICOM window: across width, up level")),

@@ -28,6 +28,7 @@ from vlmtool_desktop.controllers.host_controller import HostController
 from vlmtool_desktop.controllers.identity_controller import IdentityController
 from vlmtool_desktop.controllers.measure_controller import MeasureController
 from vlmtool_desktop.controllers.models_controller import ModelsController
+from vlmtool_desktop.controllers.playing import PlayController
 from vlmtool_desktop.controllers.probe_controller import ProbeController
 from vlmtool_desktop.controllers.project_controller import ProjectController
 from vlmtool_desktop.controllers.seen_controller import SeenController
@@ -76,6 +77,7 @@ class MainWindow(QMainWindow):
         self.setStatusBar(self.status)
         self.host = HostController(self)
         self._lay_out()
+        self.playing = PlayController(self)
         self.planes = VolumeController(self)
         self.tiles = TileController(self)
         self.actions_ = ActionSet(self, self.session, action_table(self))
@@ -224,6 +226,7 @@ class MainWindow(QMainWindow):
         state.setValue("geometry", self.saveGeometry())
         state.setValue("splitter", self.splitter.saveState())
         self.planes.stop()
+        self.playing.close()
         self.viewing.close()
         self.bridge.close()
         super().closeEvent(event)

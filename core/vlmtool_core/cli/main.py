@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ask": ("vlmtool_core.cli.ask:ask", "Ask one question about one or more pictures."),
     "seen": ("vlmtool_core.cli.seen:seen", "Write the picture as a model was given it."),
     "show": ("vlmtool_core.cli.show:show", "Show what a project knows of its items."),
+    "clock": ("vlmtool_core.cli.clock:clock", "Set the clocks of recordings right."),
     "measurements": (
         "vlmtool_core.cli.measurements:measurements",
         "List what was measured in a project.",

@@ -63,21 +63,31 @@ def wall_clock(project: Project, item: ItemRecord, facts: Mapping[str, Json]) ->
 
     facts : of its `MediaInfo`
     """
-    typed = _table(project, _STARTS).get(item.name)
-    said = typed if typed is not None else facts.get("recorded_at")
+    typed = typed_start(project, item)
+    said = typed or facts.get("recorded_at")
     start = None if said is None else _parsed(str(said))
     if start is None:
         return None
     camera = camera_of(item)
-    offset = _table(project, _OFFSETS).get(camera, 0.0)
     start_s = facts.get("start_s", 0.0)
     return WallClock(
         start,
         float(start_s) if isinstance(start_s, (int, float)) else 0.0,
-        float(offset) if isinstance(offset, (int, float)) else 0.0,
-        OF_FILE if typed is None else TYPED,
+        offset_of(project, camera),
+        TYPED if typed else OF_FILE,
         camera,
     )
+
+
+def typed_start(project: Project, item: ItemRecord) -> str:
+    """What a person said of the start of an item; "" when nobody did."""
+    return str(_table(project, _STARTS).get(item.name) or "")
+
+
+def offset_of(project: Project, camera: str) -> float:
+    """Seconds that are added to a camera's clock to get the true time."""
+    offset = _table(project, _OFFSETS).get(camera, 0.0)
+    return float(offset) if isinstance(offset, (int, float)) else 0.0
 
 
 def set_start(project: Project, item: ItemRecord, text: str) -> None:

@@ -20,8 +20,8 @@ from PySide6.QtWidgets import (
 from vlmtool_core.records import Finding, FindingStatus, Json
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.discretion import discretion
+from vlmtool_desktop.models.course import clock
 from vlmtool_desktop.models.finding_model import FindingModel, FindingRole
-from vlmtool_desktop.panels.viewer import clock
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import (
     EmptyState,

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QSlider, QSpinBox, QVBoxLayout, QWidget
 
 from vlmtool_desktop.canvas.tools import BoxTool, CanvasTool, PanTool, SelectTool
 from vlmtool_desktop.canvas.view import CanvasView
+from vlmtool_desktop.models.course import clock
 from vlmtool_desktop.session import Session, Tool
 from vlmtool_desktop.widgets.badges import BadgeRow
 from vlmtool_desktop.widgets.parts import frame, push_button, row, text_label, tool_button
@@ -23,12 +24,6 @@ _TOOLS: dict[Tool, type[CanvasTool]] = {
     Tool.PAN: PanTool,
     Tool.BOX: BoxTool,
 }
-
-
-def clock(seconds: float) -> str:
-    """`1:02.345`: minutes, seconds and milliseconds of file time."""
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    return f"{int(minutes)}:{rest:06.3f}"
 
 
 class ViewerPanel(QWidget):
