@@ -12,6 +12,7 @@ from vlmtool_desktop.actions import (
     has_item,
     has_project,
 )
+from vlmtool_desktop.measure_actions import measure_actions
 from vlmtool_desktop.play_actions import play_actions
 from vlmtool_desktop.view_actions import go_actions, tool_actions, view_actions
 from vlmtool_desktop.volume_actions import volume_actions
@@ -33,6 +34,7 @@ def action_table(window: MainWindow) -> list[Action]:
         *_edit(window),
         *tool_actions(window),
         *view_actions(window),
+        *measure_actions(window),
         *volume_actions(window),
         *go_actions(window),
         *play_actions(window),
@@ -141,7 +143,7 @@ def _edit(window: MainWindow) -> list[Action]:
         Action(
             "delete",
             QT_TRANSLATE_NOOP("actions", "&Delete annotation"),
-            do.delete_selected,
+            lambda: window.measuring.delete(),
             EDIT,
             ("Delete",),
             "delete",

@@ -86,6 +86,8 @@ GESTURES: dict[str, tuple[tuple[str, str], ...]] = {
         ("← →", QT_TRANSLATE_NOOP("actions", "Frame before, next frame (Shift: ten)")),
         ("Arrows", QT_TRANSLATE_NOOP("actions", "Move the selected box (Ctrl: ten pixels)")),
         ("Shift + arrows", QT_TRANSLATE_NOOP("actions", "Resize the selected box")),
+        ("Enter", QT_TRANSLATE_NOOP("actions", "End a line, or put a measurement in the middle")),
+        ("N", QT_TRANSLATE_NOOP("actions", "Next point of the measurement, for the arrows")),
         ("Esc", QT_TRANSLATE_NOOP("actions", "Give up what is being drawn")),
     ),
     _IN_REVIEW: (

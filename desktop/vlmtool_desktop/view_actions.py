@@ -304,4 +304,5 @@ def _panel_actions(window: MainWindow) -> list[Action]:
         tab(2, QT_TRANSLATE_NOOP("actions", "Re&view")),
         tab(3, QT_TRANSLATE_NOOP("actions", "&Jobs")),
         tab(4, QT_TRANSLATE_NOOP("actions", "&History")),
+        tab(5, QT_TRANSLATE_NOOP("actions", "&Measured")),
     ]

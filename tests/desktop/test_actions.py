@@ -50,7 +50,7 @@ def test_tools_show_the_sessions_state(on_project: Opened) -> None:
 
 def test_workflows_have_a_menu_before_help(opened: Opened) -> None:
     titles = [action.text().replace("&", "") for action in opened.window.menuBar().actions()]
-    assert titles == ["File", "Edit", "View", "Go", "Model", "Workflows", "Help"]
+    assert titles == ["File", "Edit", "View", "Measure", "Go", "Model", "Workflows", "Help"]
 
 
 def test_everything_that_can_be_used_has_a_name(on_project: Opened) -> None:

@@ -53,11 +53,13 @@ def measurable(
     frame: int = 0,
     *,
     values: bool = True,
+    known: np.ndarray | None = None,
     around: Sequence[Point] | None = None,
 ) -> Measurable:
     """What can be measured on a frame.
 
     values : False where only lengths and angles are wanted, so that nothing is decoded
+    known : the modality values of the frame, where somebody has decoded them already
     around : points of a region; of a picture in tiles only its pixels are read then, and without
         it none
 
@@ -73,10 +75,11 @@ def measurable(
         return plain
     if info.facts.get("tiled"):
         return replace(_part(source, plain, around), unit=LUMINANCE)
-    known = grey(source)
-    if known is None:
+    behind = grey(source)
+    if behind is None:
         return replace(plain, values=source.frame(frame).pixels, unit=LUMINANCE)
-    found = replace(plain, values=known.modality_values(frame), unit=info.unit)
+    decoded = behind.modality_values(frame) if known is None else known
+    found = replace(plain, values=decoded, unit=info.unit)
     if info.facts.get("modality") == "PT" and info.unit == _BECQUEREL:
         return _with_suv(source, found, frame)
     return found

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from PySide6.QtCore import QObject, Signal
 
-from vlmtool_core.records import Box, Finding, FindingStatus, LabelSet, OutcomeStatus, Task
+from vlmtool_core.records import (
+    Box,
+    ErrorInfo,
+    Finding,
+    FindingStatus,
+    LabelSet,
+    OutcomeStatus,
+    Task,
+)
 from vlmtool_desktop.bridge import Bridge, open_or_create
 from vlmtool_desktop.recent import remember_project
 from vlmtool_desktop.session import OpenProject, Session
@@ -120,10 +128,12 @@ class ProjectController(QObject):
         done: Callable[[T], None] | None = None,
         *,
         item_ids: Sequence[int] | None = None,
+        failed: Callable[[], None] | None = None,
     ) -> None:
         """Do something undoable to the project, then show its new state.
 
         item_ids : the items whose looks may have changed, None for all
+        failed : called after the error was told, when nothing was written
         """
 
         def call(project: Project) -> _Written:
@@ -136,7 +146,12 @@ class ProjectController(QObject):
             if done is not None:
                 done(result.value)
 
-        self._bridge.project(call, written)
+        def refused(error: ErrorInfo) -> None:
+            self._bridge.failed.emit(error)
+            if failed is not None:
+                failed()
+
+        self._bridge.project(call, written, refused)
 
     def refresh_state(self) -> None:
         """Read undo state and labels again, after another process wrote."""

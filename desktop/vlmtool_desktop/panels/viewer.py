@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
@@ -19,7 +19,7 @@ from vlmtool_desktop.widgets.parts import frame, push_button, row, text_label, t
 if TYPE_CHECKING:
     from vlmtool_core.media import Badge
 
-_TOOLS: dict[Tool, type[CanvasTool]] = {
+_TOOLS: dict[Tool, Callable[[], CanvasTool]] = {
     Tool.SELECT: SelectTool,
     Tool.PAN: PanTool,
     Tool.BOX: BoxTool,
@@ -35,6 +35,8 @@ class ViewerPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self.canvas = CanvasView()
+        # Whoever brings a tool of his own puts it here.
+        self.tools = dict(_TOOLS)
         self.name = text_label("", "heading")
         self.facts = text_label("", "muted")
         self.badges = BadgeRow()
@@ -135,7 +137,7 @@ class ViewerPanel(QWidget):
     # Tools -----------------------------------------------------------------------------------
 
     def _follow_tool(self) -> None:
-        self.canvas.set_tool(_TOOLS[self._session.tool]())
+        self.canvas.set_tool(self.tools[self._session.tool]())
 
     def ask_region(self, tool: CanvasTool, hint: str) -> None:
         """Let the user draw a region; the hint says what and how."""
