@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.errors import DamagedMediaError, MediaError, UnsupportedMediaError
 from vlmtool_core.media.base import Window
 from vlmtool_core.media.budget import check_file
 from vlmtool_core.media.dicom.header import Header, number, numbers, read_header, text
@@ -25,10 +26,14 @@ from vlmtool_core.media.dicom.voi import LookupTable
 from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.records import Json
 
+log = logging.getLogger(__name__)
+
 # Colour and pseudo-colour states: their graphics and areas are read, their colours are not.
 _READ = frozenset((GREYSCALE_STATE, f"{PRESENTATION_STATES}2", f"{PRESENTATION_STATES}3"))
 _QUARTER_TURNS = (0, 90, 180, 270)
 _MOST_BESIDE = 20_000
+_MOST_READ = 200
+_SERIES = "ReferencedSeriesSequence"
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,18 @@ class Reference:
 
     instance: str
     frames: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StateReference:
+    """A presentation state beside the pictures it is for.
+
+    label, description : as its author named it; may identify a person
+    """
+
+    path: Path
+    label: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class PresentationState:
     modality : in place of the images' own, also where that is the identity (PS3.4 N.2.1.1)
     presentation, inverted : in place of what the images' photometric interpretation asks for
     rotation : degrees clockwise, before `flipped` mirrors left and right
-    notes : what of it is not shown here
+    notes : what of it is not shown here; series : UIDs of those that the images are in
     """
 
     path: Path
@@ -76,6 +93,7 @@ class PresentationState:
     flipped: bool
     annotations: tuple[Applied, ...]
     notes: tuple[str, ...] = ()
+    series: tuple[str, ...] = ()
 
     def is_for(self, instance: str, frame: int) -> bool:
         """Whether the state is for frame `frame` (from 1) of the image with a SOP Instance UID."""
@@ -164,6 +182,22 @@ def states_beside(files: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def states_for(files: Sequence[Path], series: str) -> tuple[StateReference, ...]:
+    """The presentation states beside `files` that are for images of a series; broken ones are
+    left out, with a line in the log.
+    """
+    found = []
+    for path in states_beside(files)[:_MOST_READ]:
+        try:
+            state = read_presentation_state(path)
+        except MediaError as error:
+            log.warning("a presentation state was left out: %s", error.message)
+            continue
+        if series in state.series:
+            found.append(StateReference(path, state.label, state.description))
+    return tuple(found)
+
+
 def read_presentation_state(path: Path) -> PresentationState:
     """Read a state as a whole.
 
@@ -213,6 +247,7 @@ def _state(header: Header, dataset: Any, sop: str) -> PresentationState:
         text(dataset, "ImageHorizontalFlip").upper() == "Y",
         tuple(annotations),
         tuple(_notes(dataset, sop, transform)),
+        tuple(text(item, "SeriesInstanceUID") for item in dataset.get(_SERIES) or ()),
     )
 
 
@@ -229,7 +264,7 @@ def references_of(item: Any) -> tuple[Reference, ...]:
 
 def _related(dataset: Any) -> tuple[Reference, ...]:
     """Of the Presentation State Relationship module (PS3.3 C.11.11)."""
-    series = dataset.get("ReferencedSeriesSequence") or ()
+    series = dataset.get(_SERIES) or ()
     return tuple(reference for item in series for reference in references_of(item))
 
 

@@ -27,6 +27,7 @@ class Presented:
     frame : oriented as it is stored; drawn : what lies over it, the lowest layer first
     covered : what the state's shutter covers; rotation : degrees clockwise, before mirroring
     is_meant : whether the state names this frame
+    window : that it is shown through, None in colour; notes : what is not shown as asked for
     """
 
     frame: Frame
@@ -35,6 +36,8 @@ class Presented:
     rotation: int = 0
     flipped: bool = False
     is_meant: bool = True
+    window: Window | None = None
+    notes: tuple[str, ...] = ()
 
 
 def instance_of(pipeline: Pipeline) -> str:
@@ -48,8 +51,8 @@ def presented_pixels(
     state: PresentationState,
     window: Window | None,
     provenance: MutableMapping[str, Json],
-) -> np.ndarray:
-    """uint8 (h, w), or (h, w, 3) of a picture in colour, which keeps its colours.
+) -> tuple[np.ndarray, Window | None]:
+    """uint8 (h, w) and its window; or (h, w, 3) of a picture in colour, which keeps its colours.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def presented_pixels(
     """
     if pipeline.is_colour:
         provenance["presentation_state"] = state.path.name
-        return pipeline.colour(frame, provenance)
+        return pipeline.colour(frame, provenance), None
     return _presented_grey(pipeline, frame, state, window, provenance)
 
 
@@ -67,7 +70,7 @@ def _presented_grey(
     state: PresentationState,
     window: Window | None,
     provenance: MutableMapping[str, Json],
-) -> np.ndarray:
+) -> tuple[np.ndarray, Window]:
     """uint8 (h, w); the object's own photometric interpretation is left aside (PS3.4 N.2.1.4)."""
     values = modality_values(pipeline, frame, state)
     chosen = (
@@ -83,9 +86,10 @@ def _presented_grey(
     provenance["inverted"] = state.inverted
     provenance["presentation_state"] = state.path.name
     with decoding(pipeline.header.path):
-        return voi.render_window(
+        shown = voi.render_window(
             values, chosen, inverted=state.inverted, presentation=state.presentation
         )
+    return shown, chosen
 
 
 def modality_values(pipeline: Pipeline, frame: int, state: PresentationState) -> np.ma.MaskedArray:

@@ -20,7 +20,12 @@ from vlmtool_core.media.dicom.geometry import edge_letters, plane_geometry
 from vlmtool_core.media.dicom.header import Header, read_header, text
 from vlmtool_core.media.dicom.overlays import OverlayPlane, overlay_groups, overlay_planes
 from vlmtool_core.media.dicom.pipeline import Pipeline
-from vlmtool_core.media.dicom.presentation_state import PresentationState, read_presentation_state
+from vlmtool_core.media.dicom.presentation_state import (
+    PresentationState,
+    StateReference,
+    read_presentation_state,
+    states_for,
+)
 from vlmtool_core.media.dicom.presenting import (
     Presented,
     covered_by_own,
@@ -258,7 +263,7 @@ class DicomSource(SourceBase):
         state = self.presentation(path)
         pipeline, frame = self._locate(index)
         provenance: dict[str, Json] = {"format": "DICOM", "decoder": pipeline.reader.decoder}
-        pixels = presented_pixels(pipeline, frame, state, window, provenance)
+        pixels, chosen = presented_pixels(pipeline, frame, state, window, provenance)
         return Presented(
             self._finished(pipeline, pixels, index, max_side, provenance),
             drawn_by_state(pipeline, frame, state),
@@ -266,7 +271,14 @@ class DicomSource(SourceBase):
             state.rotation,
             state.flipped,
             state.is_for(instance_of(pipeline), frame + 1),
+            chosen,
+            state.notes,
         )
+
+    def presentations(self) -> tuple[StateReference, ...]:
+        """The presentation states in the folders of its files that are for these pictures."""
+        series = text(self._object(0).header.dataset, "SeriesInstanceUID")
+        return states_for(self._files, series)
 
     def suv_factor(self, index: int = 0) -> float:
         """What `modality_values` are multiplied by to become SUVbw in g/ml.

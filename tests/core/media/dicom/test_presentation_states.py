@@ -453,6 +453,11 @@ def test_states_beside_a_picture_are_found_and_named(ct: Path, tmp_path: Path) -
     write_state(other / "far.dcm", [CT])
     (tmp_path / "notes.txt").write_text("no DICOM")
     assert states_beside([ct]) == (path,)
+    unrelated = write_dicom(tmp_path / "mr.dcm", np.zeros((8, 8), np.uint8))
+    with open_media(ct) as source, open_media(unrelated) as other_source:
+        (reference,) = source.presentations()
+        assert (reference.path, reference.label) == (path, "MARKS")
+        assert other_source.presentations() == ()
     found = {item.name: item for item in scan([tmp_path])}
     error = found["z_state"].error
     assert error is not None
