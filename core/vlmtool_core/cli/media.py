@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +16,9 @@ from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
 from vlmtool_core.cli.media_objects import without_picture
 from vlmtool_core.cli.media_plane import fitting_side, render_plane
+from vlmtool_core.cli.media_windows import HELP, METAVAR, chosen_window, windows_json
 from vlmtool_core.errors import UnsupportedMediaError, UsageError
-from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
+from vlmtool_core.media import MediaInfo, MediaSource, open_media, scan
 from vlmtool_core.media.drawing import as_presented, with_overlays
 from vlmtool_core.paths import write_atomically
 from vlmtool_core.records import Json
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from vlmtool_core.media.verifying import Verification
 
 _VERDICTS = ("whole", "damaged", "unsupported")
-_NUMBER = r"([+-]?\d+(?:\.\d*)?)"
-_WINDOW = re.compile(rf"{_NUMBER}/{_NUMBER}(?:/(\w+))?")
 _PATH = click.Path(path_type=Path)
 
 
@@ -81,9 +79,8 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
 )
 @click.option(
     "--window",
-    metavar="CENTER/WIDTH[/FUNCTION]",
-    help="The grey window of a DICOM picture, in modality units; FUNCTION is linear, "
-    "linear_exact or sigmoid. Without it, the file's own.",
+    metavar=METAVAR,
+    help=HELP,
 )
 @click.option("--size", metavar="WxH", help="Shrink to fit into so many pixels; keeps the aspect.")
 @click.option(
@@ -120,9 +117,9 @@ def render(
     """Write one frame of PATH, or a plane through its volume, as the program shows it: a PNG."""
     if out.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG", path=out, field="--out")
-    chosen = None if window is None else _window(window)
     box = None if size is None else _size(size)
     with open_media(path) as source:
+        chosen = None if window is None else chosen_window(window, source.info)
         if plane is not None:
             shown = render_plane(source, plane, frame, chosen, box, overlays=overlays)
         else:
@@ -204,10 +201,7 @@ def _values(info: MediaInfo, identifying: bool) -> dict[str, Json]:
         "duration_s": info.duration_s,
         "rate": info.rate,
         "unit": info.unit,
-        "windows": [
-            {"center": w.center, "width": w.width, "function": w.function, "name": w.explanation}
-            for w in info.windows
-        ],
+        "windows": windows_json(info.windows),
         "warnings": list(info.warnings),
         "facts": dict(info.facts),
     }
@@ -238,22 +232,6 @@ def _check_frame(info: MediaInfo, frame: int) -> None:
             path=info.path,
             field="--frame",
         )
-
-
-def _window(text: str) -> Window:
-    from vlmtool_core.media.dicom import voi
-
-    given = _WINDOW.fullmatch(text.strip())
-    if given is not None:
-        function = (given[3] or voi.LINEAR).upper()
-        window = Window(float(given[1]), float(given[2]), "given", function)
-        if function in voi.FUNCTIONS and voi.is_valid(window):
-            return window
-    raise UsageError(
-        f"expected CENTER/WIDTH or CENTER/WIDTH/FUNCTION, got {text!r}",
-        field="--window",
-        remedy="For example 40/400 or -600/1500/sigmoid; the width is at least 1.",
-    )
 
 
 def _size(text: str) -> tuple[int, int]:
