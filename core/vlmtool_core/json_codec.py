@@ -12,15 +12,13 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from vlmtool_core.errors import FormatError
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.records import (
     Box,
     ErrorInfo,
     Evidence,
     Json,
     Mask,
-    Measured,
-    Measurement,
-    MeasurementKind,
     Outcome,
     OutcomeStatus,
     Score,

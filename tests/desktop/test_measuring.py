@@ -22,8 +22,8 @@ from tests.core.media.test_measurements import pet
 from tests.desktop import media_files
 from tests.desktop.conftest import Opened
 
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.project import Project
-from vlmtool_core.records import Measured, Measurement, MeasurementKind
 from vlmtool_desktop.main_window import MainWindow
 from vlmtool_desktop.models import measuring_reader
 from vlmtool_desktop.session import Tool

@@ -10,11 +10,12 @@ import click
 
 from vlmtool_core.cli.console import emit_json, emit_table
 from vlmtool_core.errors import UsageError
+from vlmtool_core.measurement import Measured, MeasurementKind
 from vlmtool_core.media import MediaSource, measuring, open_media
 from vlmtool_core.media.measured_text import PROJECTED
 from vlmtool_core.media.measurements import Measurable, measurable, probe
 from vlmtool_core.media.measurements import measure as measure_shape
-from vlmtool_core.records import Json, Measured, MeasurementKind
+from vlmtool_core.records import Json
 
 Numbers = tuple[float, ...]
 _XYXY = "X1,Y1,X2,Y2"

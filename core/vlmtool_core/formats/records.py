@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from vlmtool_core.records import Box, Measurement
+from vlmtool_core.measurement import Measurement
+from vlmtool_core.records import Box
 
 AnnotationKind = Literal["label", "box", "text", "measurement"]
 KINDS: tuple[AnnotationKind, ...] = ("label", "box", "text", "measurement")

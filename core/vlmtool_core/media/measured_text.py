@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmtool_core.records import Measured, Measurement
+from vlmtool_core.measurement import Measured, Measurement
 
 PROJECTED = "not calibrated: larger or smaller in the body"
 # How far a result may be from the one kept before it counts as another: decoders round.

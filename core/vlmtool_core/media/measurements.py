@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from vlmtool_core.errors import UnsupportedMediaError, VlmtoolError
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.media import measuring
 from vlmtool_core.media.base import MediaSource, PixelSpacing, PlaneGeometry, grey
 from vlmtool_core.media.measuring import Point
 from vlmtool_core.media.opening import open_media
-from vlmtool_core.records import ItemRef, Measured, Measurement, MeasurementKind
+from vlmtool_core.records import ItemRef
 
 LUMINANCE = "luminance"
 _BECQUEREL = "BQML"

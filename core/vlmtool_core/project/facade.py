@@ -11,17 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from vlmtool_core.jobs import CancelToken, ProgressCallback, no_progress
+from vlmtool_core.measurement import Measurement
 from vlmtool_core.project.places import create_in, is_project, open_in
 from vlmtool_core.project.records import AddReport, ProjectInfo
-from vlmtool_core.records import (
-    Box,
-    Finding,
-    FindingStatus,
-    ItemRef,
-    LabelSet,
-    Measurement,
-    Task,
-)
+from vlmtool_core.records import Box, Finding, FindingStatus, ItemRef, LabelSet, Task
 from vlmtool_core.store.database import BUSY_TIMEOUT_S
 from vlmtool_core.store.findings import Correction
 from vlmtool_core.store.records import (

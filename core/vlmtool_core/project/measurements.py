@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmtool_core.errors import VlmtoolError
+from vlmtool_core.measurement import Measured, Measurement
 from vlmtool_core.media.measured_text import changes
 from vlmtool_core.media.measurements import measured_again
-from vlmtool_core.records import ErrorInfo, ItemRef, Measured, Measurement
+from vlmtool_core.records import ErrorInfo, ItemRef
 from vlmtool_core.store.records import AnnotationRecord, ItemQuery
 
 if TYPE_CHECKING:

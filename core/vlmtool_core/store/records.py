@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypedDict
 
+from vlmtool_core.measurement import Measurement
 from vlmtool_core.records import (
     Box,
     ErrorInfo,
     FindingStatus,
     Json,
-    Measurement,
     MediaKind,
     ModelIdentity,
     Outcome,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from vlmtool_core.records import MeasurementKind
+from vlmtool_core.measurement import MeasurementKind
 from vlmtool_desktop.canvas.shapes import HANDLES
 
 Point = tuple[float, float]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 
-from vlmtool_core.records import MeasurementKind
+from vlmtool_core.measurement import MeasurementKind
 from vlmtool_desktop.canvas import measured_shapes as shapes
 from vlmtool_desktop.canvas.measured_shapes import MeasuredShape, Point, Points
 from vlmtool_desktop.canvas.shapes import HANDLE_RADIUS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
 
-from vlmtool_core.records import MeasurementKind
+from vlmtool_core.measurement import MeasurementKind
 from vlmtool_desktop.canvas import measured_shapes as shapes
 from vlmtool_desktop.canvas.measured_shapes import MeasuredShape, Point
 from vlmtool_desktop.canvas.measurement_layer import MeasurementLayer

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QMenu, QToolButton
 
-from vlmtool_core.records import ErrorInfo, Measured, Measurement, MeasurementKind
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
+from vlmtool_core.records import ErrorInfo
 from vlmtool_desktop.canvas.measured_shapes import MeasuredShape, Points
 from vlmtool_desktop.canvas.measurement_layer import MeasurementLayer
 from vlmtool_desktop.canvas.measuring_tools import EditTool, MeasureTool, ProbeTool, handle_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vlmtool_core.records import Measured, MeasurementKind
+from vlmtool_core.measurement import Measured, MeasurementKind
 from vlmtool_desktop.models.frame_reader import FrameReader, Loaded
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from vlmtool_core.records import Measured, MeasurementKind
+from vlmtool_core.measurement import Measured, MeasurementKind
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.widgets.parts import (
     EmptyState,

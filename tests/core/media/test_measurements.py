@@ -20,6 +20,7 @@ from tests.core.media.media_dicoms import sequence_item, write_dicom
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import VlmtoolError
 from vlmtool_core.json_codec import measurement_from_json, measurement_to_json
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.media import measuring, open_media
 from vlmtool_core.media.base import PixelSpacing, PlaneGeometry
 from vlmtool_core.media.measured_text import changes, label_lines, measured_text, spacing_text
@@ -31,7 +32,7 @@ from vlmtool_core.media.measurements import (
     measured_again,
     probe,
 )
-from vlmtool_core.records import ItemRef, Measured, Measurement, MeasurementKind, MediaKind
+from vlmtool_core.records import ItemRef, MediaKind
 
 KIND = MeasurementKind
 SIDE = 24

@@ -10,8 +10,8 @@ import itertools
 import sys
 from pathlib import Path
 
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.project import Project, adding
-from vlmtool_core.records import Measured, Measurement, MeasurementKind
 
 
 def line(x: float, y: float) -> Measurement:

@@ -17,13 +17,14 @@ from tests.core.project.test_kill import assert_sound, killed_after
 
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import FormatError, RecordNotFoundError, UsageError
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.media import open_media
 from vlmtool_core.media.measurements import measurable, measure
 from vlmtool_core.project import Project
 from vlmtool_core.project.exchange import annotation_rows, import_annotations
 from vlmtool_core.project.learning_data import collect
 from vlmtool_core.project.measurements import checked_measurements
-from vlmtool_core.records import Measured, Measurement, MeasurementKind, MediaKind
+from vlmtool_core.records import MediaKind
 from vlmtool_core.store.records import ItemQuery, NewItem
 
 KIND = MeasurementKind

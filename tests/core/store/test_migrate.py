@@ -13,14 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from vlmtool_core.errors import CorruptProjectError, NewerProjectError, ProjectExistsError
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.project import Project
-from vlmtool_core.records import (
-    FindingStatus,
-    Measured,
-    Measurement,
-    MeasurementKind,
-    Task,
-)
+from vlmtool_core.records import FindingStatus, Task
 from vlmtool_core.store import migrate
 from vlmtool_core.store.repository import Store, create_store, open_store
 from vlmtool_core.store.tables import Base

@@ -28,8 +28,9 @@ from vlmtool_core.errors import (
     UsageError,
     VlmtoolError,
 )
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.project import Project
-from vlmtool_core.records import Measured, Measurement, MeasurementKind, MediaKind
+from vlmtool_core.records import MediaKind
 from vlmtool_core.store import migrate
 from vlmtool_core.store.postgres import PostgresDatabase, server_url
 from vlmtool_core.store.records import NewItem
