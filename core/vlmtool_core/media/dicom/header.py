@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vlmtool_core.errors import BudgetExceededError, DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.media.dicom.guarded import GuardedStream
 from vlmtool_core.media.dicom.objects import PRESENTATION_STATES, kind_of, sop_class
 from vlmtool_core.media.pictures.images import decoding
 
@@ -24,6 +25,7 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 MAX_INFLATED_BYTES = 2_000_000_000
+_META_BYTES = 4096  # in which the file meta names its transfer syntax
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 _PIXEL_TAGS = {
@@ -68,7 +70,8 @@ def read_header(path: Path) -> Header:
     with decoding(path), path.open("rb") as file:
         if _is_deflated(path):
             return _read_deflated(path)
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+        guarded: Any = GuardedStream(file, str(path))
+        dataset = pydicom.dcmread(guarded, stop_before_pixels=True, force=True)
         header = Header(path, dataset, _transfer_syntax(dataset), lambda: path.open("rb"))
         _locate_pixels(header, file)
     if not len(dataset):
@@ -80,8 +83,9 @@ def _is_deflated(path: Path) -> bool:
     from pydicom.filereader import read_file_meta_info
 
     with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return False
+        head = file.read(_META_BYTES)
+    if head[128:132] != b"DICM" or DEFLATED.encode() not in head:
+        return False
     return str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED
 
 
