@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from media_clips import write_clip
 from media_dicoms import write_dicom
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from vlmtool_core.errors import CancelledError, MediaNotFoundError
 from vlmtool_core.jobs import CancelToken, Progress
@@ -174,3 +176,97 @@ def test_cancelling_stops_between_two_files(tmp_path: Path) -> None:
     assert found == []
     assert len(list(scan([tmp_path], progress=seen.append))) == 10
     assert seen[-1].done == 10
+
+
+def test_folders_deeper_than_the_interpreter_can_recurse(tmp_path: Path) -> None:
+    """About as deep as a path can be called by; each level is entered by a relative name."""
+    here = Path.cwd()
+    depth = (3900 - len(str(tmp_path))) // 2
+    os.chdir(tmp_path)
+    try:
+        for _ in range(depth):
+            os.mkdir("a")  # noqa: PTH102
+            os.chdir("a")
+        picture(Path("x.png"))
+        assert depth > sys.getrecursionlimit() * 1.5
+        assert names(tmp_path) == ["a/" * depth + "x.png"]
+    finally:
+        Path("x.png").unlink()  # what tidies up after the tests recurses
+        for _ in range(depth):
+            os.chdir("..")
+            os.rmdir("a")  # noqa: PTH106
+        os.chdir(here)
+
+
+def test_linked_folders_are_walked_once_and_never_in_circles(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    picture(root / "real" / "a.png")
+    picture(tmp_path / "outside" / "b.png")
+    (root / "again").symlink_to(root / "real")
+    (root / "down").symlink_to(tmp_path / "outside")
+    (root / "up").symlink_to(tmp_path)
+    (tmp_path / "outside" / "back").symlink_to(root)
+    (root / "one").symlink_to(root / "two")
+    (root / "two").symlink_to(root / "one")
+    assert names(root) == ["one", "two", "real/a.png", "down/b.png"]
+    assert names(root / "down") == ["b.png"]
+
+
+def test_thousands_of_files_are_counted_and_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "0.txt").write_text("x")
+    for number in range(1, 3000):
+        os.link(tmp_path / "0.txt", tmp_path / f"{number}.txt")
+    picture(tmp_path / "last.png")
+    seen: list[Progress] = []
+    assert [item.name for item in scan([tmp_path], progress=seen.append)] == ["last.png"]
+    assert seen[-1].done == 3001
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    cancel = CancelToken()
+
+    def stop(progress: Progress) -> None:
+        assert not cancel.cancelled
+        cancel.cancel()
+
+    with pytest.raises(CancelledError):
+        list(scan([tmp_path], progress=stop, cancel=cancel))
+
+
+def sparse(path: Path, head: bytes) -> Path:
+    path.write_bytes(head)
+    os.truncate(path, 4 << 30)
+    return path
+
+
+def test_sparse_files_of_4_gb_are_listed_without_reading_them(tmp_path: Path) -> None:
+    """What is left where a download was cut off: a whole file's size, and zeros."""
+    whole = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+    heads = {
+        "nothing.dcm": b"",
+        "preamble.dcm": bytes(128) + b"DICM",
+        "beginning.dcm": whole[:400],
+        "whole.dcm": whole,
+        "archive.zip": b"PK\x03\x04",
+        "foreign.bin": b"",
+    }
+    for name, head in heads.items():
+        sparse(tmp_path / name, head)
+    found = {item.name: item for item in scan([tmp_path])}
+    assert set(found) == {"nothing.dcm", "preamble.dcm", "beginning.dcm", "whole.dcm"}
+    assert found["whole.dcm"].kind is MediaKind.DICOM
+    for name in ("preamble.dcm", "beginning.dcm"):
+        error = found[name].error
+        assert error is not None
+        assert "zeros where elements should be" in error.message
+    (archive,) = scan([tmp_path / "archive.zip"])
+    assert archive.error is not None
+    assert "cut off" in archive.error.message
+
+
+def test_a_value_of_gigabytes_is_not_read(tmp_path: Path) -> None:
+    meta = bytes(128) + b"DICM" + b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
+    length = (3 << 30).to_bytes(4, "little")
+    sparse(tmp_path / "a.dcm", meta + b"\x08\x00\x05\x00UT\0\0" + length)
+    sparse(tmp_path / "b.dcm", meta + b"\x29\x00\x10\x10UN\0\0" + length)
+    for item in scan([tmp_path]):
+        assert item.error is not None
+        assert item.error.code in ("media-budget", "media-unsupported"), item.error
