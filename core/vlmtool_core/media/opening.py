@@ -50,9 +50,9 @@ def open_here(path: Path, files: Sequence[Path] = ()) -> MediaSource:
     MediaError
     """
     if files:
-        from vlmtool_core.media.dicom.source import DicomSource
+        from vlmtool_core.media.dicom.documents import open_object
 
-        return DicomSource(path, tuple(files))
+        return open_object(path, tuple(files))
     found = identify(path)
     return found.open(path) if isinstance(found, PluginReader) else _open_file(path, found)
 

@@ -175,9 +175,13 @@ def _scan_dicom(
 def _series(slices: Sequence[Slice], base: Path) -> list[tuple[Path, Discovered]]:
     """Items called after the folder that their slices lie in."""
     from vlmtool_core.media.dicom.series import order
-    from vlmtool_core.media.dicom.splitting import split
+    from vlmtool_core.media.dicom.splitting import Stack, split
+    from vlmtool_core.media.dicom.whole_slide import slide_series
 
+    slides, slices = slide_series(slices)
     found = split(slices)
+    taken = max((stack.series for stack in found), default=0)
+    found += [Stack(tuple(levels), taken + n) for n, levels in enumerate(slides, 1)]
     homes = [Path(os.path.commonpath([i.path.parent for i in stack.slices])) for stack in found]
     counts: dict[Path, dict[int, int]] = defaultdict(dict)
     for stack, home in zip(found, homes, strict=True):

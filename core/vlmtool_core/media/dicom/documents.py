@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from vlmtool_core.media.dicom.facts import identifying_of
 from vlmtool_core.media.dicom.header import read_header, text
 from vlmtool_core.media.dicom.objects import ENCAPSULATED_PDF, kind_of, sop_class, storage_class
 from vlmtool_core.media.dicom.source import DicomSource
+from vlmtool_core.media.dicom.whole_slide import WHOLE_SLIDE, WholeSlideSource
 from vlmtool_core.media.pictures.pdf import PdfSource
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import MediaKind
@@ -69,13 +71,16 @@ class DocumentSource(PdfSource):
         )
 
 
-def open_object(path: Path) -> SourceBase:
-    """One DICOM object: its pixels, or the pages of its document.
+def open_object(path: Path, files: Sequence[Path] = ()) -> SourceBase:
+    """One DICOM object or a series: its pixels, the pages of its document, or its slide.
 
     Raises
     ------
     MediaError
     """
-    if storage_class(path) == ENCAPSULATED_PDF:
+    stored = storage_class(files[0] if files else path)
+    if stored == ENCAPSULATED_PDF and not files:
         return DocumentSource(path)
-    return DicomSource(path)
+    if stored == WHOLE_SLIDE:
+        return WholeSlideSource(path, files)
+    return DicomSource(path, files)

@@ -17,7 +17,12 @@ def open_picture(path: Path) -> MediaSource:
     from vlmtool_core.media.pictures.coded import CodedSource, coded_header
     from vlmtool_core.media.pictures.images import ImageSource
     from vlmtool_core.media.tiles.opening import tiled_still
+    from vlmtool_core.media.tiles.openslide import open_slide
 
+    if path.suffix.lower() == ".mrxs":  # a small JPEG with the slide in a folder beside it
+        slide = open_slide(path)
+        if slide is not None:
+            return slide
     huge = tiled_still(path)
     if huge is not None:
         return huge
@@ -36,5 +41,6 @@ def open_tiff(path: Path) -> MediaSource:
     """
     from vlmtool_core.media.pictures.tiff import TiffSource
     from vlmtool_core.media.tiles.opening import tiled_tiff
+    from vlmtool_core.media.tiles.openslide import open_slide
 
-    return tiled_tiff(path) or TiffSource(path)
+    return open_slide(path) or tiled_tiff(path) or TiffSource(path)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -34,11 +35,19 @@ class TiledSource(SourceBase):
     folder; until `prepare` has come to its end, `region` gives them coarsely.
 
     info : of the oriented level 0; orientation : of EXIF or TIFF, 1 to 8
+    content : the file whose content names what is kept, where `info.path` is a folder
     """
 
     constants: ClassVar[frozenset[str]] = frozenset({"levels"})
 
-    def __init__(self, info: MediaInfo, reader: TileReader, orientation: int = 1) -> None:
+    def __init__(
+        self,
+        info: MediaInfo,
+        reader: TileReader,
+        orientation: int = 1,
+        *,
+        content: Path | None = None,
+    ) -> None:
         self._info = replace(info, facts={**info.facts, "tiled": True})
         self._reader = reader
         self._orientation = orientation
@@ -49,7 +58,7 @@ class TiledSource(SourceBase):
         sizes = list(reader.sizes)
         if math.prod(sizes[-1]) > COARSEST_PIXELS or not reader.random:
             made = ([] if reader.random else [sizes[0]]) + halved_sizes(*sizes[-1])
-            key = content_key(info.path)
+            key = content_key(content or info.path)
             self._store = LevelStore(stores_folder() / key, made)
             sizes += halved_sizes(*sizes[-1])
         self._sizes = sizes
