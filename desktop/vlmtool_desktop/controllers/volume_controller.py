@@ -288,7 +288,7 @@ class VolumeController(QObject):
             for axis, part in enumerate(self._point)
         ]
         value = self._volume.volume.value_at(self._point)
-        told = "" if value is None else f"\n{value:g} {self._volume.unit}"
+        told = "" if value is None else f"\n{value:g} {self._volume.unit}".rstrip()
         self.panel.place.setText(f"{'  '.join(sides)} mm{told}")
 
 
