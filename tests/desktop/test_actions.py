@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -102,3 +103,16 @@ def test_what_adding_came_to_is_said_in_words(opened: Opened) -> None:
     assert controller.added_text(result) == (
         "Added 3, 1 were there already, 1 have the same content as another, 2 cannot be read"
     )
+
+
+def test_delete_in_the_list_removes_what_is_chosen_there(on_project: Opened) -> None:
+    window = on_project.window
+    item = window.session.item
+    assert item is not None
+    window.project.write(lambda p: p.add_text(item, 0, "a text"))
+    listed = window.labels.annotations
+    on_project.wait(lambda: listed.count() == 1)
+    listed.setFocus()
+    listed.setCurrentRow(0)
+    QTest.keyClick(listed, Qt.Key.Key_Delete)
+    on_project.wait(lambda: listed.count() == 0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.errors import UnsupportedMediaError, VlmtoolError
+from vlmtool_core.errors import BudgetExceededError, UnsupportedMediaError, VlmtoolError
 from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.media import measuring
 from vlmtool_core.media.base import MediaSource, PixelSpacing, PlaneGeometry, grey
@@ -21,7 +21,7 @@ from vlmtool_core.records import ItemRef
 LUMINANCE = "luminance"
 _BECQUEREL = "BQML"
 _LARGEST_REGION = 64_000_000
-_TOO_LARGE = "no values: the region has more than 64 million pixels"
+_TOO_LARGE = "the region has more than 64 million pixels"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Measurable:
         None where the picture is too large to be held, see `measurable`
     origin : (x, y) of the first pixel of `values`
     suv_factor : values times this are SUVbw in g/ml; no_suv : why a PET picture has none
+    no_values : why `values` is None
     """
 
     size: tuple[int, int]
@@ -43,6 +44,7 @@ class Measurable:
     geometry: PlaneGeometry | None = None
     suv_factor: float | None = None
     no_suv: str = ""
+    no_values: str = _TOO_LARGE
 
     @property
     def scale(self) -> measuring.Spacing | None:
@@ -95,7 +97,10 @@ def _part(source: Any, plain: Measurable, around: Sequence[Point] | None) -> Mea
     box = _pixels_around(around, plain.size) if around else None
     if box is None or box.width * box.height > _LARGEST_REGION:
         return plain
-    pixels = source.region(0, box.x, box.y, box.width, box.height)
+    try:
+        pixels = source.region(0, box.x, box.y, box.width, box.height)
+    except BudgetExceededError as error:
+        return replace(plain, no_values=error.message)
     return replace(plain, values=pixels, origin=(box.x, box.y))
 
 
@@ -141,7 +146,7 @@ def _measured_region(
     if box is None:
         return replace(found, count=0, note="no values: it is outside of the picture")
     if on.values is None:
-        return replace(found, note=_TOO_LARGE)
+        return replace(found, note=f"no values: {on.no_values}")
     values = _cut(on, box)
     mask = _mask(kind, [(x - box.x, y - box.y) for x, y in points], (box.height, box.width))
     statistics = measuring.statistics(values, mask, area)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import QMenu, QToolButton
@@ -142,7 +143,13 @@ class MeasureController(QObject):
     # Drawing and moving ----------------------------------------------------------------------
 
     def _measure(
-        self, kind: MeasurementKind, points: Points, done: Any, *, lane: str | None = None
+        self,
+        kind: MeasurementKind,
+        points: Points,
+        done: Callable[[Answer], None],
+        failed: Callable[[ErrorInfo], None],
+        *,
+        lane: str | None = None,
     ) -> None:
         """Lines and angles at once, the values of a region in the viewer's thread."""
         loaded, reader = self._loaded, self._window.viewing.reader
@@ -153,7 +160,7 @@ class MeasureController(QObject):
             self._window.bridge.view(
                 lambda: measuring_reader.measure_on(reader, loaded, on, kind, points),
                 done,
-                self._say_error,
+                failed,
                 lane=lane,
             )
 
@@ -161,7 +168,7 @@ class MeasureController(QObject):
         """Tell what the shape that is being drawn comes to so far."""
         least, _ = kind.points_needed
         if len(points) >= least:
-            self._measure(kind, points, self._show_draft, lane="measuring")
+            self._measure(kind, points, self._show_draft, self._say_error, lane="measuring")
 
     def _show_draft(self, answer: Answer) -> None:
         self._keep_values(answer)
@@ -186,15 +193,20 @@ class MeasureController(QObject):
 
         def measured(answer: Answer) -> None:
             self._keep_values(answer)
-            if answer.result is None:
+            result = answer.result
+            if result is None:
                 self._drop_unsaved(entry)
                 self._window.status.say(sentence(answer.refusal))
                 return
-            self._remember(item, frame, kind, points, answer.result)
-            shape = Measurement(kind, points, answer.result)
+            self._remember(item, frame, kind, points, result)
+            shape = Measurement(kind, points, result)
             self._window.project.write(
                 lambda p: p.add_measurement(item, frame, shape), kept, item_ids=(), failed=refused
             )
+
+        def unmeasured(error: ErrorInfo) -> None:
+            self._say_error(error)
+            refused()
 
         def refused() -> None:
             self._drop_unsaved(entry)
@@ -207,7 +219,7 @@ class MeasureController(QObject):
             if self._session.item == item:
                 self.layer.choose(annotation_id)
 
-        self._measure(kind, points, measured)
+        self._measure(kind, points, measured, unmeasured)
 
     def _drop_unsaved(self, entry: tuple[int, MeasuredShape]) -> None:
         if entry in self._unsaved:
@@ -236,11 +248,13 @@ class MeasureController(QObject):
                 failed=back,
             )
 
-        def back() -> None:
+        def back(error: ErrorInfo | None = None) -> None:
             self._moved.pop(annotation_id, None)
             self._update()
+            if error is not None:
+                self._say_error(error)
 
-        self._measure(kind, points, measured)
+        self._measure(kind, points, measured, back)
 
     def _remember(
         self, item: int, frame: int, kind: MeasurementKind, points: Points, result: Measured

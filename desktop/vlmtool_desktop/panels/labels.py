@@ -110,7 +110,6 @@ class LabelsPanel(QWidget):
         layout.addWidget(self.annotations, 1)
         self.setLayout(layout)
         panel_key(self.labels, Qt.Key.Key_Return, self._label_current)
-        panel_key(self.annotations, Qt.Key.Key_Delete, self.delete_selected)
         panel_key(self.annotations, Qt.Key.Key_Return, self._edit_current)
 
     # Labels ----------------------------------------------------------------------------------

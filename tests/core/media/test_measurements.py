@@ -170,6 +170,27 @@ def test_without_spacing_there_are_pixels_and_colours_have_their_luminance(tmp_p
     assert (luminance(grey) == 77).all()
 
 
+def test_of_a_huge_picture_only_the_region_is_read(tmp_path):
+    import tifffile
+
+    pixels = np.tile(
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), (160, 160, 1)
+    )
+    path = tmp_path / "slide.tif"
+    tifffile.imwrite(path, pixels, tile=(256, 256), photometric="rgb")
+    corners = ((5000.0, 6000.0), (5100.0, 6060.0))
+    with open_media(path) as source:
+        assert source.info.facts.get("tiled")
+        part = measurable(source, around=corners)
+        whole = measurable(source, around=((0.0, 0.0), (10240.0, 10240.0)))
+    assert part.values.shape == (60, 100, 3)
+    found = measure(KIND.RECTANGLE, corners, part)
+    assert found.mean == pytest.approx(luminance(pixels[6000:6060, 5000:5100]).mean())
+    everything = measure(KIND.RECTANGLE, ((0, 0), (10240, 10240)), whole)
+    assert (everything.mean, everything.area) == (None, 10240**2)
+    assert "64 million" in everything.note
+
+
 def raw_ct() -> tuple[str, np.ndarray, tuple[float, float]]:
     """CT_small by numpy alone: path, HU, spacing of rows and columns."""
     path = str(get_testdata_file("CT_small.dcm"))
