@@ -302,7 +302,11 @@ class ItemRef:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One row of results: one frame, one task, one model. The JSONL format is made from it."""
+    """One row of results: one frame, one task, one model. The JSONL format is made from it.
+
+    taken_at : time of day of a recording's frame, by the corrected clock of its camera; "" if
+        unknown
+    """
 
     item: str
     sha256: str
@@ -312,6 +316,7 @@ class ResultRow:
     model: ModelIdentity
     outcome: Outcome
     size: tuple[int, int] | None = None
+    taken_at: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ RESULT_COLUMNS = (
     "text",
     "data",
     "error",
+    "taken_at",
 )
 _CORNERS = ("x1", "y1", "x2", "y2")
 _FORMULA = tuple("=+-@\t\r'")
@@ -214,7 +215,7 @@ def _result_cells(row: ResultRow) -> Iterator[list[object]]:
     reason = "" if error is None else guard(f"{error.message} ({error.code})")
     data = "" if row.outcome.data is None else guard(_as_json(row.outcome.data))
     for cells in _outcome_cells(row.outcome) or [[""] * 8]:
-        yield [*head, row.outcome.status.value, *cells, data, reason]
+        yield [*head, row.outcome.status.value, *cells, data, reason, row.taken_at]
 
 
 def _outcome_cells(outcome: Outcome) -> list[list[object]]:

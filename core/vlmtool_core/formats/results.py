@@ -22,8 +22,8 @@ from vlmtool_core.records import Json, ModelIdentity, ResultRow, Task
 def result_to_json(row: ResultRow) -> dict[str, Json]:
     """`item`, `sha256`, `frame`, `time_s`, `task`, `model`, `model_version`, `outcome`, the rest.
 
-    Floats are exact. `model_fingerprint` and `size` ([width, height] in pixels) are there when
-    they are known.
+    Floats are exact. `model_fingerprint`, `size` ([width, height] in pixels) and `taken_at` (the
+    time of day of a recording's frame) are there when they are known.
     """
     found: dict[str, Json] = {
         "item": row.item,
@@ -38,6 +38,8 @@ def result_to_json(row: ResultRow) -> dict[str, Json]:
         found["model_fingerprint"] = row.model.fingerprint
     if row.size is not None:
         found["size"] = list(row.size)
+    if row.taken_at:
+        found["taken_at"] = row.taken_at
     return found | outcome_to_json(row.outcome)
 
 
@@ -65,4 +67,5 @@ def result_from_json(value: Mapping[str, Json]) -> ResultRow:
         ),
         outcome=outcome_from_json(entry),
         size=optional(entry.get("size"), "size", size_of),
+        taken_at=text(entry.get("taken_at", ""), "taken_at"),
     )

@@ -6,18 +6,21 @@ items of a camera (the item's group; without one, the item itself). Each change 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from vlmtool_core.errors import UsageError
-from vlmtool_core.records import Json
+from vlmtool_core.errors import MediaError, UsageError
+from vlmtool_core.records import Json, MediaKind
 
 if TYPE_CHECKING:
     from vlmtool_core.project import Project
     from vlmtool_core.store.records import ItemRecord
+
+log = logging.getLogger(__name__)
 
 _STARTS, _OFFSETS = "clock.starts", "clock.offsets"
 _MOST_OFFSET_S = 100 * 366 * 86_400.0
@@ -51,6 +54,36 @@ class WallClock:
         at = self.at(time_s)
         zone = "" if at.tzinfo is None else f" {at.tzname()}"
         return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}{zone}"
+
+
+class TimesOfDay:
+    """The times of day of many frames; each video's header is read once."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._clocks: dict[int, WallClock | None] = {}
+
+    def of(self, item_id: int, time_s: float | None) -> str:
+        """For a person; "" where nobody tells when the recording was made."""
+        if time_s is None:
+            return ""
+        if item_id not in self._clocks:
+            self._clocks[item_id] = self._read(item_id)
+        found = self._clocks[item_id]
+        return "" if found is None else found.text(time_s)
+
+    def _read(self, item_id: int) -> WallClock | None:
+        from vlmtool_core.media import open_media
+
+        item = self._project.item(item_id)
+        if item.kind is not MediaKind.VIDEO:
+            return None
+        try:
+            with open_media(item.path) as source:
+                return wall_clock(self._project, item, source.info.facts)
+        except MediaError as error:
+            log.warning("no times of day for %s: %s", item.name, error.message)
+            return None
 
 
 def camera_of(item: ItemRecord) -> str:

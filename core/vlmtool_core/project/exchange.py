@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vlmtool_core.errors import FormatError
 from vlmtool_core.formats import AnnotationRow, read_annotations
+from vlmtool_core.project.clocks import TimesOfDay
 from vlmtool_core.records import ResultRow, Task
 from vlmtool_core.store.records import ItemQuery, ItemRecord, NewAnnotation, PredictionRecord
 
@@ -63,6 +64,7 @@ def result_rows(
     """Predictions as results, newest run first; of each frame and task only the newest."""
     names = {i: name for name, i in project.store.items.ids_by_name().items()}
     seen: set[tuple[Task, int, int]] = set()
+    times = TimesOfDay(project)
     for run in reversed(project.runs()):
         if task is not None and run.task is not task:
             continue
@@ -72,10 +74,11 @@ def result_rows(
                 if newest_only and key in seen:
                     continue
                 seen.add(key)
-                yield _result(names[prediction.item_id], prediction)
+                taken_at = times.of(prediction.item_id, prediction.time_s)
+                yield _result(names[prediction.item_id], prediction, taken_at)
 
 
-def _result(name: str, prediction: PredictionRecord) -> ResultRow:
+def _result(name: str, prediction: PredictionRecord, taken_at: str) -> ResultRow:
     return ResultRow(
         name,
         prediction.sha256,
@@ -85,6 +88,7 @@ def _result(name: str, prediction: PredictionRecord) -> ResultRow:
         prediction.model,
         prediction.outcome,
         prediction.size,
+        taken_at,
     )
 
 

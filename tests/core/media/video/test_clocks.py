@@ -94,6 +94,30 @@ def test_a_typed_start_wins_and_is_taken_back(footage: Path) -> None:
         assert clock_of(project, name) == back
 
 
+def test_exported_results_have_the_time_of_day(footage: Path, tmp_path: Path) -> None:
+    from vlmtool_core.formats.csv_format import write_results
+    from vlmtool_core.formats.results import result_from_json, result_to_json
+    from vlmtool_core.project.clocks import TimesOfDay
+    from vlmtool_core.records import ModelIdentity, Outcome, OutcomeStatus, ResultRow, Task
+
+    with Project.open(footage) as project:
+        item = project.find_item(name_of(project, "a.mp4"))
+        set_offset(project, camera_of(item), 2.0)
+        times = TimesOfDay(project)
+        taken_at = times.of(item.id, 0.5)
+        assert taken_at == "2026-03-01 10:20:32.500 UTC"
+        assert times.of(item.id, None) == ""
+        assert times.of(project.find_item(name_of(project, "c.mkv")).id, 0.5) == ""
+        item.path.rename(tmp_path / "gone.mp4")
+        assert TimesOfDay(project).of(item.id, 0.5) == ""
+    outcome = Outcome(OutcomeStatus.OK, text="a car")
+    model = ModelIdentity("pack", "1")
+    row = ResultRow("a.mp4", "0" * 64, 5, 0.5, Task.CAPTION, model, outcome, taken_at=taken_at)
+    assert result_from_json(result_to_json(row)) == row
+    head, line = "".join(write_results([row])).splitlines()
+    assert dict(zip(head.split(","), line.split(","), strict=True))["taken_at"] == taken_at
+
+
 def test_times_count_from_the_first_frame_of_the_file() -> None:
     found = WallClock(datetime(2026, 1, 1, 0, 0, 0), start_s=90.0, offset_s=3600.0)
     assert found.text(91.5) == "2026-01-01 01:00:01.500"
