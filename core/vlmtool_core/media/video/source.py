@@ -114,8 +114,7 @@ class VideoSource(SourceBase):
                 "frames are counted, and times are not those of the recording"
             )
         self._report = cache.kept_report(self._key)
-        for note in described(self.damage()):
-            self._warn(note)
+        self._warn_of_damage()
 
     def damage(self) -> tuple[Damage, ...]:
         """Places that are not as recorded, as far as is known without decoding everything.
@@ -283,7 +282,14 @@ class VideoSource(SourceBase):
     def _keep_report(self, report: DecodeReport) -> None:
         self._report = summed_up(report, self.index)
         cache.keep_report(self._key, self._report)
-        for note in described(self.damage()):
+        self._warn_of_damage()
+
+    def _warn_of_damage(self) -> None:
+        # A lost end that the container's own index tells is among the warnings from the start.
+        told = (
+            place for place in self.damage() if place.kind is not DamageKind.CUT or not place.frames
+        )
+        for note in described(told):
             self._warn(note)
 
     def _warn(self, note: str) -> None:
