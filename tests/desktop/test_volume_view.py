@@ -167,6 +167,7 @@ def test_three_planes_show_what_lies_in_them(on_planes: Opened) -> None:
     window = on_planes.window
     wait_titles(on_planes, "Axial  1 / 12", "Sagittal  16 / 30", "Coronal  21 / 40")
     assert window.viewer.canvas.isHidden()
+    assert window.viewer.frame_bar.isHidden()
     loaded = window.planes.volume
     shown = window.planes.window
     assert loaded is not None
@@ -311,6 +312,8 @@ def test_leaving_while_it_is_read_stops_reading(on_volume: Opened) -> None:
 def test_another_item_closes_the_planes(on_planes: Opened) -> None:
     on_planes.window.session.set_item(None)
     assert not on_planes.window.planes.is_open
+    assert not on_planes.window.viewer.canvas.isHidden()
+    assert on_planes.window.viewer.frame_bar.isHidden()
     assert not on_planes.window.actions_.by_id["planes"].isEnabled()
 
 

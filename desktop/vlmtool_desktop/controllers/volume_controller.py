@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QVBoxLayout
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vlmtool_core.jobs import CancelToken, Progress
 from vlmtool_core.media.volumes.axes import Plane
@@ -51,6 +51,7 @@ class VolumeController(QObject):
         self._shown: dict[Plane, ShownPlane] = {}
         self._wanted: dict[Plane, int] = {}
         self._reading: CancelToken | None = None
+        self._hidden: list[QWidget] = []
         self._place()
         window.viewer.canvas.layers.append(self.letters)
         window.viewing.frame_shown.connect(lambda _loaded: self._frame_shown())
@@ -70,6 +71,18 @@ class VolumeController(QObject):
         assert isinstance(layout, QVBoxLayout)
         layout.insertWidget(layout.indexOf(self._main.viewer.canvas) + 1, self.panel, 1)
         self.panel.hide()
+
+    def _make_room(self) -> None:
+        """Hide the picture, and what goes through its frames below it."""
+        layout = self._main.viewer.layout()
+        assert layout is not None
+        first = layout.indexOf(self._main.viewer.canvas)
+        for place in range(first, layout.count()):
+            item = layout.itemAt(place)
+            widget = None if item is None else item.widget()
+            if widget is not None and widget is not self.panel and not widget.isHidden():
+                widget.hide()
+                self._hidden.append(widget)
 
     # Whether there are planes ----------------------------------------------------------------
 
@@ -123,6 +136,8 @@ class VolumeController(QObject):
     def _item_changed(self) -> None:
         self.letters.letters = None
         if self.is_open:
+            # The bars below are shown again by whoever has frames of the new item to go through.
+            self._hidden = [self._main.viewer.canvas]
             self.leave()
         self._update_action()
 
@@ -143,8 +158,7 @@ class VolumeController(QObject):
         self._window = self._main.viewing.window
         self.panel.clear()
         self.panel.show_reading(0, 0)
-        self._main.viewer.canvas.hide()
-        self._main.viewer.frame_bar.hide()
+        self._make_room()
         self.panel.show()
         self.panel.views[Plane.AXIAL].setFocus()
         frame = loaded.index
@@ -177,8 +191,9 @@ class VolumeController(QObject):
         self._volume = None
         self._shown.clear()
         self._wanted.clear()
-        self._main.viewer.canvas.show()
-        self._main.viewer.frame_bar.setVisible(self._main.session.frame_count > 1)
+        for widget in self._hidden:
+            widget.show()
+        self._hidden.clear()
         self._main.viewer.canvas.setFocus()
         self._main.actions_.update()
 
@@ -193,6 +208,7 @@ class VolumeController(QObject):
     def _take(self, loaded: LoadedVolume, frame: int) -> None:
         self._reading = None
         self.panel.show_note("")
+        self._make_room()  # bars that came while the volume was being read
         self._volume = loaded
         self._window = self._window or loaded.window
         volume = loaded.volume
