@@ -49,6 +49,7 @@ from vlmtool_desktop.panels.review import ReviewPanel
 from vlmtool_desktop.panels.start_page import StartPage
 from vlmtool_desktop.panels.viewer import ViewerPanel
 from vlmtool_desktop.session import Session
+from vlmtool_desktop.state_menu import StateMenu
 from vlmtool_desktop.status import StatusBar
 from vlmtool_desktop.theme import theme
 from vlmtool_desktop.window_menu import WindowMenu
@@ -82,6 +83,7 @@ class MainWindow(QMainWindow):
         self.tiles = TileController(self)
         self.actions_ = ActionSet(self, self.session, action_table(self))
         self.window_menu = WindowMenu(self)
+        self.state_menu = StateMenu(self)
         self.toolbar = self._make_toolbar()
         self.measuring = MeasureController(self)
         self.measuring.fill_toolbar()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from vlmtool_core.media.dicom.presentation_graphics import Drawn, Stroke, Writing
+    from vlmtool_core.media.dicom.shutters import Covered
 
 WHITE = 255
 _CROSS = 3
@@ -65,9 +66,12 @@ def drawing_of(source: MediaSource, frame: Frame) -> Drawing | None:
         return None
     shape = frame.pixels.shape[:2]
     lines = _fitted(np.logical_or.reduce(masks), shape) if masks else None
-    if cover is None:
-        return Drawing(lines)
-    return Drawing(lines, _fitted(cover.mask, shape, half=True), cover.colour)
+    return Drawing(lines) if cover is None else replace(covering(cover, shape), lines=lines)
+
+
+def covering(cover: Covered, shape: tuple[int, ...]) -> Drawing:
+    """What a shutter covers of pixels (h, w) or (h, w, 3) of this shape."""
+    return Drawing(None, _fitted(cover.mask, shape[:2], half=True), cover.colour)
 
 
 def with_overlays(frame: Frame, source: MediaSource) -> Frame:
@@ -124,8 +128,7 @@ def as_presented(
     frame = shown.frame
     pixels = frame.pixels
     if shown.covered is not None:
-        mask = _fitted(shown.covered.mask, pixels.shape[:2], half=True)
-        pixels = Drawing(None, mask, shown.covered.colour).painted(pixels)
+        pixels = covering(shown.covered, pixels.shape).painted(pixels)
     scale = pixels.shape[1] / frame.size[0]
     pixels = np.rot90(pixels, -(shown.rotation // 90))
     if shown.flipped:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from vlmtool_core.records import Box, ErrorInfo, Finding, FindingStatus, OutcomeStatus
+from vlmtool_core.records import ErrorInfo, Finding, FindingStatus, OutcomeStatus
 from vlmtool_desktop.bridge import Bridge
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.shapes import Outline, Shape, ShapeKind
@@ -185,6 +185,11 @@ class ViewerController(QObject):
             self._show_error,
             lane="frame",
         )
+
+    def show_anew(self) -> None:
+        """Load the frame in view again, in its own window: it is to be seen in another way."""
+        self._window = None
+        self._load_frame()
 
     def _show(self, loaded: Loaded) -> None:
         self._slow.stop()
@@ -366,9 +371,6 @@ class ViewerController(QObject):
             return self._session.active_label
         return labels[0] if len(labels) == 1 else ""
 
-    def make_box(self, corners: tuple[float, float, float, float], label: str) -> Box:
-        return Box(*corners, label=label)
-
 
 def _text_outlines(predictions: Sequence[PredictionRecord]) -> list[Outline]:
     return [
@@ -379,10 +381,7 @@ def _text_outlines(predictions: Sequence[PredictionRecord]) -> list[Outline]:
 
 
 def _caption(predictions: Sequence[PredictionRecord]) -> str:
-    for prediction in predictions:
-        if prediction.task == "caption" and prediction.outcome.text:
-            return prediction.outcome.text
-    return ""
+    return next((p.outcome.text for p in predictions if p.task == "caption" and p.outcome.text), "")
 
 
 def _facts(record: ItemRecord) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmtool_core.records import ItemRef, MediaKind
 from vlmtool_desktop.canvas.picture import Picture, make_picture
 from vlmtool_desktop.models.plane_reader import letters_of
+from vlmtool_desktop.models.presenting import presented, presented_pixels
 
 if TYPE_CHECKING:
     from vlmtool_core.media import MediaInfo, MediaSource, Window
     from vlmtool_core.media.dicom.elements import Element
+    from vlmtool_core.media.dicom.presentation_graphics import Drawn
     from vlmtool_core.media.drawing import Drawing
     from vlmtool_core.media.volumes.letters import EdgeLetters
     from vlmtool_core.records import Frame
@@ -37,6 +40,7 @@ class Loaded:
     graphics : what shutter and overlay planes lay over it, None where there is nothing
     drawn : `picture` with them; notes : what a user must know of the item or of this frame
     letters : what lies at its edges, None where the file does not say
+    state : the presentation state that it is shown by; marks : what that draws over it
     """
 
     ref: ItemRef
@@ -54,6 +58,8 @@ class Loaded:
     drawn: Picture | None = None
     notes: tuple[str, ...] = ()
     letters: EdgeLetters | None = None
+    state: Path | None = None
+    marks: tuple[Drawn, ...] = field(default=(), repr=False)
 
 
 class FrameReader:
@@ -62,6 +68,16 @@ class FrameReader:
     def __init__(self) -> None:
         self._sources: OrderedDict[tuple[str, int], MediaSource] = OrderedDict()
         self._frames: OrderedDict[tuple[str, int, int], Loaded] = OrderedDict()
+        self._states: dict[tuple[str, int], Path] = {}
+
+    def choose_state(self, ref: ItemRef, state: Path | None) -> None:
+        """Show the frames of an item by a presentation state from now on, or by none."""
+        item = _key(ref, 0)[:2]
+        self._states.pop(item, None)
+        if state is not None:
+            self._states[item] = state
+        for key in [key for key in self._frames if key[:2] == item]:
+            del self._frames[key]
 
     def load(
         self, ref: ItemRef, index: int, *, window: Window | None = None, graphics: bool = False
@@ -115,7 +131,9 @@ class FrameReader:
         """The same frame through another window."""
         from vlmtool_core.media.dicom.voi import render_window
 
-        if loaded.by_source:
+        if loaded.state is not None:
+            pixels = presented_pixels(self._open(loaded.ref), loaded, window)
+        elif loaded.by_source:
             source = self._open(loaded.ref)
             pixels = source.frame(loaded.index, max_side=LONGEST_SIDE, window=window).pixels
         else:
@@ -129,13 +147,21 @@ class FrameReader:
         picture = make_picture(frame.pixels, frame.size)
         loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
         loaded = replace(_with_graphics(loaded, source, frame), letters=letters_of(source, index))
+        return self._presented(self._with_values(source, loaded, frame), source)
+
+    def _presented(self, loaded: Loaded, source: MediaSource) -> Loaded:
+        state = self._states.get(_key(loaded.ref, 0)[:2])
+        return loaded if state is None else presented(loaded, source, state)
+
+    def _with_values(self, source: MediaSource, loaded: Loaded, frame: Frame) -> Loaded:
+        """What the window of a grey frame is changed by."""
         if "voi" not in frame.provenance:
             return loaded
         grey: Any = source
         return replace(
             loaded,
-            values=grey.modality_values(index),
-            window=_window(frame.provenance["voi"], grey, index),
+            values=grey.modality_values(loaded.index),
+            window=_window(frame.provenance["voi"], grey, loaded.index),
             inverted=bool(frame.provenance.get("inverted")),
             by_source=not {"palette", "presentation"}.isdisjoint(frame.provenance),
         )

@@ -27,7 +27,8 @@ class Presented:
     frame : oriented as it is stored; drawn : what lies over it, the lowest layer first
     covered : what the state's shutter covers; rotation : degrees clockwise, before mirroring
     is_meant : whether the state names this frame
-    window : that it is shown through, None in colour; notes : what is not shown as asked for
+    window : that it is shown through, None in colour; orientation : the turning in words
+    notes : what is not shown as asked for
     """
 
     frame: Frame
@@ -37,6 +38,7 @@ class Presented:
     flipped: bool = False
     is_meant: bool = True
     window: Window | None = None
+    orientation: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -272,6 +272,7 @@ class DicomSource(SourceBase):
             state.flipped,
             state.is_for(instance_of(pipeline), frame + 1),
             chosen,
+            state.orientation,
             state.notes,
         )
 
