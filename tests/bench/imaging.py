@@ -28,6 +28,7 @@ SLICES = 300
 LISTED = int(os.environ.get("BENCH_SLICES", "3000"))
 PHOTOS = 12
 VIDEO_FRAMES = 600
+LONG_FRAMES = 2 * 3600 * 25
 
 
 def bench() -> Iterator[Measurement]:
@@ -37,6 +38,7 @@ def bench() -> Iterator[Measurement]:
         yield from _windowing()
         yield from _listing(folder)
         yield from _video(folder)
+        yield from _long_video(folder)
         yield from _photos(folder)
 
 
@@ -133,6 +135,30 @@ def _video(folder: Path) -> Iterator[Measurement]:
     raw, scanned = (min(timed(work) for _ in range(3)) for work in (peer, ours))
     yield Measurement("luma of 720p video", VIDEO_FRAMES / scanned, "frames/s")
     yield Measurement("times raw PyAV", raw / scanned, "x", 0.9, at_least=True)
+
+
+def _long_video(folder: Path) -> Iterator[Measurement]:
+    """Two hours of one picture: what opening it again costs, and a jump into its middle."""
+    import av
+
+    path = folder / "long.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")
+        for number in range(LONG_FRAMES):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+    def opened() -> None:
+        with open_media(path) as source:
+            source.frame(LONG_FRAMES // 2)
+
+    first = timed(opened)
+    again = statistics.median(timed(opened) for _ in range(5))
+    yield Measurement("a frame of a two-hour video, opened again", 1000 * again, "ms", 1000)
+    yield Measurement("times the first opening", first / again, "x", 2, at_least=True)
 
 
 def _photos(folder: Path) -> Iterator[Measurement]:
