@@ -12,6 +12,7 @@ import click
 from vlmtool_core.cli.console import emit_json, note, progress_on_stderr
 from vlmtool_core.cli.identifying import identifying_option
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
+from vlmtool_core.cli.media_contents import list_contents
 from vlmtool_core.cli.media_header import header
 from vlmtool_core.cli.media_measure import measure
 from vlmtool_core.cli.media_objects import without_picture
@@ -48,13 +49,16 @@ for _command in (header, measure):
 def info(path: Path, identifying: bool, as_json: bool) -> None:
     """Say what PATH is: size, frames, times, windows, warnings and facts of its header.
 
-    PATH is a file, or a folder that holds one DICOM series. Names, dates and numbers that
-    identify a person are left out unless asked for. geometry says what lies at the edges of
+    PATH is a file, or a folder, zip archive or DICOMDIR; of several items in it a list is
+    given, and each can be named in turn. Names, dates and numbers that identify a person are
+    left out unless asked for. geometry says what lies at the edges of
     the picture (L left, R right, A front, P back, H head, F foot), where its first pixel lies
     in the patient, and how columns, rows and slices of a volume lead into it.
     """
     from vlmtool_core.media.volumes.rendering import placement_facts
 
+    if list_contents(path, as_json=as_json):
+        return
     try:
         with open_media(path) as source:
             values = _values(source.info, identifying)

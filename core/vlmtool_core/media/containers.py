@@ -51,6 +51,17 @@ def resolve(path: Path, files: Sequence[Path] = ()) -> tuple[Path, tuple[Path, .
     return _only(path, found, "such file or series")
 
 
+def contents(path: Path) -> list[Discovered]:
+    """What a folder, archive or DICOMDIR holds; nothing for whatever is one item by itself.
+
+    Raises
+    ------
+    StorageError : there is no room to inflate the archive
+    """
+    holds = path.is_dir() or (path.is_file() and _holds_files(path))
+    return _scan(path) if holds else []
+
+
 @contextmanager
 def named(path: Path, read: Path) -> Iterator[None]:
     """Errors tell `path` where they would tell the inflated file that was read for it."""
@@ -78,7 +89,7 @@ def _holds_files(path: Path) -> bool:
 def _series_called(path: Path) -> tuple[Path, tuple[Path, ...]]:
     parts = _SERIES.fullmatch(path.name)
     folder = path.parent / parts[1] if parts else None
-    if folder is None or not folder.is_dir():
+    if folder is None or not folder.exists():
         return path, ()  # told when it is opened
     name = f"{folder.absolute().name}{path.name[len(folder.name) :]}"
     return _only(path, [item for item in _scan(folder) if item.name == name], "such series")

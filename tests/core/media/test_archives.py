@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -13,11 +14,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from media_dicoms import write_dicom
 from PIL import Image
+from pydicom.uid import generate_uid
 
 from vlmtool_core import paths
 from vlmtool_core.errors import (
@@ -421,3 +425,50 @@ def test_the_limit_is_a_setting(tmp_path: Path) -> None:
     with pytest.raises(BudgetExceededError) as caught:
         open_archive(zipped(tmp_path / "X.zip", {"a.bin": os.urandom(2_000_000)}))
     assert caught.value.field == "max_archive_mb"
+
+
+def test_series_of_an_archive_are_called_by_their_names(tmp_path: Path) -> None:
+    found = slices(tmp_path)
+    for name, data in list(found.items()):
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        dataset.ConvolutionKernel = "B70f"
+        dataset.SOPInstanceUID = generate_uid()
+        other = io.BytesIO()
+        dataset.save_as(other)
+        found[f"{name}-sharp"] = other.getvalue()
+    inside = zipped(tmp_path / "X.zip", found)
+    flat = zipped(tmp_path / "Y.zip", {name.replace("/", "-"): d for name, d in found.items()})
+    for path, folder in ((inside, inside / "study" / "ct"), (flat, flat)):
+        items = {item.name: item for item in scan([path])}
+        for label in ("kernel none", "kernel B70F"):
+            with open_media(folder.with_name(f"{folder.name}#1 ({label})")) as source:
+                assert source.info.frame_count == 4
+            name = f"{folder.relative_to(tmp_path).as_posix()}#1 ({label})"
+            assert len(items.pop(name).files) == 4
+        assert items == {}
+
+
+def test_the_command_line_takes_archives(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from vlmtool_core.cli.main import cli
+
+    def run(*arguments: str) -> dict[str, Any]:
+        result = CliRunner().invoke(cli, [*arguments, "--json"], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    path = zipped(tmp_path / "X.zip", {"a.png": png(), **slices(tmp_path)})
+    listed = run("media", "info", str(path))
+    assert {item["item"]: item["files"] for item in listed["items"]} == {
+        "X.zip/a.png": 1,
+        "X.zip/study/ct": 4,
+    }
+    series = listed["items"][1]["open"]
+    assert run("media", "info", series)["frame_count"] == 4
+    out = str(tmp_path / "out.png")
+    assert run("media", "render", series, "--frame", "2", "-o", out)["width"] == 8
+    header = run("media", "header", str(path / "study" / "ct" / "IM1"), "--search", "Rows")
+    assert [element["value"] for element in header] == ["8"]
+    Project.create(tmp_path / "project").close()
+    assert run("add", str(tmp_path / "project"), str(path))["added"] == 2
