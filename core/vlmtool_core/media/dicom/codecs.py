@@ -198,17 +198,35 @@ def _check_size(data: bytes, shape: PixelFormat) -> None:
             f"the code stream holds {found[1]} x {found[0]} pixels, "
             f"the header says {shape.columns} x {shape.rows}"
         )
+    samples = code_stream_samples(data)
+    if samples is not None and samples != shape.samples:
+        # OpenJPEG's binding ends the whole process over such a frame.
+        raise ValueError(
+            f"the code stream holds {samples} samples per pixel, the header says {shape.samples}"
+        )
 
 
 def code_stream_size(data: bytes) -> tuple[int, int] | None:
     """(rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream states; None when it is neither."""
-    if data.startswith(b"\xff\x4f\xff\x51") and len(data) >= 24:
+    found = _code_stream(data)
+    return None if found is None else found[:2]
+
+
+def code_stream_samples(data: bytes) -> int | None:
+    """Samples per pixel that such a stream states; None when it is neither."""
+    found = _code_stream(data)
+    return None if found is None else found[2]
+
+
+def _code_stream(data: bytes) -> tuple[int, int, int] | None:
+    """(rows, columns, samples) of a JPEG, JPEG-LS or JPEG 2000 stream."""
+    if data.startswith(b"\xff\x4f\xff\x51") and len(data) >= 42:
         right, bottom, left, top = struct.unpack_from(">IIII", data, 8)
-        return bottom - top, right - left
+        return bottom - top, right - left, int(struct.unpack_from(">H", data, 40)[0])
     if not data.startswith(b"\xff\xd8"):
         return None
     place = 2
-    while place + 9 <= len(data):
+    while place + 10 <= len(data):
         if data[place] != 0xFF:
             return None
         marker = data[place + 1]
@@ -216,8 +234,9 @@ def code_stream_size(data: bytes) -> tuple[int, int] | None:
             place += 1 if marker == 0xFF else 2
             continue
         if marker in _SIZES:
-            rows, columns = struct.unpack_from(">HH", data, place + 5)
-            return (rows, columns) if rows else None  # DNL: the number of lines comes later
+            rows, columns, samples = struct.unpack_from(">HHB", data, place + 5)
+            # Without rows (DNL), their number comes later.
+            return (rows, columns, samples) if rows else None
         if marker == 0xDA:
             return None
         place += 2 + int(struct.unpack_from(">H", data, place + 2)[0])
