@@ -137,3 +137,27 @@ def test_texts_are_hidden_with_all_that_identifies(on_ct: Opened) -> None:
     finally:
         discretion().set_on(False)
     assert on_ct.window.state_menu.marks.texts
+
+
+def test_an_item_that_is_a_state_says_so_and_leaves_no_note_behind(
+    opened: Opened, tmp_path: Path
+) -> None:
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    CT.save_as(folder / "a.dcm")
+    write_state(folder / "b.dcm", [CT], ImageRotation=90)
+    with Project.create(tmp_path / "p") as project:
+        project.add([folder])
+    opened.open(tmp_path / "p")
+    viewer = opened.window.viewer
+    opened.wait(lambda: viewer.canvas.has_picture and opened.window.state_menu.found.states)
+    choose(opened, "b.dcm")
+    assert viewer.warnings.isVisible()
+    opened.window.commands.step(1)
+    opened.wait(lambda: "presentation state (PR)" in viewer.canvas.note[1])
+    assert "choose it there" in viewer.canvas.note[1]
+    assert not viewer.warnings.isVisible()
+    assert not opened.window.state_menu.menu.menuAction().isEnabled()
+    opened.window.commands.step(-1)
+    opened.wait(lambda: opened.window.viewing.loaded is not None)
+    assert opened.window.viewing.loaded.state is not None  # the item keeps its choice

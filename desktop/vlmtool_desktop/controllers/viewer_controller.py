@@ -230,6 +230,7 @@ class ViewerController(QObject):
     def _show_error(self, error: ErrorInfo) -> None:
         self._slow.stop()
         self._loaded = None
+        self._panel.set_notes((), ())
         self._canvas.set_note(
             self.tr("This item cannot be shown"),
             f"{sentence(discretion().sentence(error.message))}\n{sentence(error.remedy)}",

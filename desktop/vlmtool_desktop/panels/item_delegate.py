@@ -8,6 +8,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QR
 from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPixmap
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.records import MediaKind
 from vlmtool_desktop import icons
 from vlmtool_desktop.discretion import discretion
@@ -151,7 +152,8 @@ class ItemDelegate(QStyledItemDelegate):
         room = name_room.translated(0, metrics.height() + 1)
         if record.error is not None:
             painter.setPen(colours.colour("danger"))
-            text = self.tr("cannot be read")
+            unsupported = record.error.code == UnsupportedMediaError.code
+            text = self.tr("cannot be shown") if unsupported else self.tr("cannot be read")
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter, text)
         elif record.labels:
             self._paint_label(painter, room, metrics, record.labels)
