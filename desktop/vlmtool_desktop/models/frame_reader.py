@@ -192,7 +192,7 @@ class FrameReader:
     def _open(self, ref: ItemRef) -> MediaSource:
         from vlmtool_core.media import open_media
 
-        key = (str(ref.path), len(ref.files))
+        key = _place(ref)
         if key in self._sources:
             self._sources.move_to_end(key)
             return self._sources[key]
@@ -220,7 +220,12 @@ def whole_view(source: Any, index: int) -> Frame:
 
 
 def _key(ref: ItemRef, index: int) -> tuple[str, int, int]:
-    return str(ref.path), len(ref.files), index
+    return *_place(ref), index
+
+
+def _place(ref: ItemRef) -> tuple[str, int]:
+    """What tells an item from all others: several series may be called after one folder."""
+    return str(ref.files[0] if ref.files else ref.path), len(ref.files)
 
 
 def _bytes(loaded: Loaded) -> int:
