@@ -348,6 +348,7 @@ def test_each_belongs_to_its_frame_and_the_list_leads_there(
     assert_right(ellipse, values(slices, 2))
     assert_right(first, values(slices, 0))
     tree = window.measurements.tree
+    on_slices.wait(lambda: window.measurements.delete_button.isEnabled())
     window.show_tab(window.measurements)
     assert [tree.topLevelItem(n).text(0) for n in range(2)] == ["1", "3"]
     entry = tree.topLevelItem(0)
@@ -355,6 +356,9 @@ def test_each_belongs_to_its_frame_and_the_list_leads_there(
     on_slices.wait(lambda: window.viewing.shown_frame == 0)
     on_slices.wait(lambda: window.measuring.layer.chosen is not None)
     assert window.measuring.layer.chosen.kind is KIND.RECTANGLE
+    window.actions_.by_id["show-annotations"].trigger()
+    assert not window.measuring.layer.visible
+    window.actions_.by_id["show-annotations"].trigger()
     tree.setFocus()
     QTest.keyClick(tree, Qt.Key.Key_Delete)
     on_slices.wait(lambda: kept(on_slices) == [ellipse])
@@ -496,7 +500,7 @@ def test_colour_has_luminance_and_pixels(on_project: Opened) -> None:
     chosen = media_files.picture(name)[(x >= x1) & (x < x2) & (y >= y1) & (y < y2)]
     assert shape.result.mean == pytest.approx((chosen @ [0.299, 0.587, 0.114]).mean())
     assert (shape.result.unit, shape.result.value_unit) == ("px", "luminance")
-    assert window.measurements.spacing.text() == "pixel spacing unknown: in pixels"
+    assert window.measurements.spacing.text() == "Pixel spacing unknown: in pixels"
     text = hover(on_project, (80.5, 60.5), lambda t: "x 80" in t)
     colour = media_files.picture(name)[60, 80]
     assert text == f"x 80  y 60  shown {colour[0]} {colour[1]} {colour[2]}"

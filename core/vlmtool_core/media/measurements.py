@@ -108,7 +108,8 @@ def _with_suv(source: Any, found: Measurable, frame: int) -> Measurable:
     try:
         return replace(found, suv_factor=source.suv_factor(frame))
     except UnsupportedMediaError as error:
-        return replace(found, no_suv=f"{error.message} ({error.field})")
+        why = error.message.removeprefix("no SUV: ")
+        return replace(found, no_suv=f"no SUV, {error.field}: {why}")
 
 
 def measure(kind: MeasurementKind, points: Sequence[Point], on: Measurable) -> Measured:

@@ -89,12 +89,8 @@ def polygon_area(points: Sequence[Point], spacing: Spacing | None = None) -> flo
     if len(points) < 3:
         raise ValueError("an area needs three points")
     ring = np.array(_scaled(points, spacing), np.float64)
-    crossings = _crossings(ring)
-    if crossings.size:
-        return _even_odd_area(ring, crossings)
-    following = np.roll(ring, -1, axis=0)
-    doubled = ring[:, 0] * following[:, 1] - following[:, 0] * ring[:, 1]
-    return abs(math.fsum(doubled)) / 2
+    # Not the shoelace formula: it also fails where sides only touch or lie on one another.
+    return _even_odd_area(ring, _crossings(ring))
 
 
 def _crossings(ring: np.ndarray) -> np.ndarray:

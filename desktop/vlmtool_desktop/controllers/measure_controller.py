@@ -342,6 +342,8 @@ class MeasureController(QObject):
         record = detail.record if detail is not None else None
         name = "" if record is None else discretion().item_name(record.name, record.id)
         self._window.measurements.set_rows(rows, name)
+        if self.layer.chosen is not None:
+            self._window.measurements.select(self.layer.chosen_id)
 
     # Choosing and deleting -------------------------------------------------------------------
 

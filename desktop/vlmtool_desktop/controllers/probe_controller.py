@@ -70,8 +70,9 @@ class ProbeController(QObject):
             lines += _values(_probe(readings, at))
         elif loaded.values is not None:
             # What lies behind the picture is still being read.
-            value = loaded.values[y, x]
-            lines += [] if str(value) == "--" else [f"{value:g} {loaded.info.unit}".rstrip()]
+            value, unit = loaded.values[y, x], loaded.info.unit
+            padding = str(value) == "--"
+            lines += ["padding"] if padding else [_value(float(value), unit)]
         lines += self._displayed(x, y)
         if readings is not None and (position := _probe(readings, at).position) is not None:
             lines.append(position_text(position))
@@ -102,12 +103,16 @@ def _values(seen: Probe) -> list[str]:
     if seen.padding:
         lines.append("padding")
     elif seen.value is not None:
-        lines.append(f"{seen.value:g} {seen.unit}".rstrip())
+        lines.append(_value(seen.value, seen.unit))
     if seen.suv is not None:
         lines.append(f"SUV {seen.suv:.3g}")
     if seen.stored is not None:
         lines.append(f"stored {seen.stored:g}")
     return lines
+
+
+def _value(value: float, unit: str) -> str:
+    return f"{value:g} {unit}" if unit else f"value {value:g}"
 
 
 def position_text(position: tuple[float, float, float]) -> str:

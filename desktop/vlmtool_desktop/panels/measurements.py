@@ -84,7 +84,7 @@ class MeasurementsPanel(QWidget):
         self._stack.addWidget(self.tree)
         self._build_tree()
         self._build()
-        theme().changed.connect(lambda: self.set_rows(self._rows, self._item))
+        theme().changed.connect(self._fill)
         self._update_buttons()
 
     def _build_tree(self) -> None:
@@ -126,8 +126,13 @@ class MeasurementsPanel(QWidget):
 
     def set_rows(self, rows: Sequence[MeasuredRow], item: str) -> None:
         """Show these, which are of the item of that name; the selection stays."""
+        self._item = item
+        if tuple(rows) != self._rows:
+            self._rows = tuple(rows)
+            self._fill()
+
+    def _fill(self) -> None:
         selected = set(self.selected())
-        self._rows, self._item = tuple(rows), item
         with QSignalBlocker(self.tree):
             self.tree.clear()
             for one in self._rows:
@@ -239,7 +244,6 @@ def scale_text(on: Measurable) -> str:
     """In one sentence."""
     from vlmtool_core.media.measured_text import spacing_text
 
-    spacing = on.spacing
-    if spacing is None:
-        return spacing_text(Measured())
-    return spacing_text(Measured(spacing=on.scale, spacing_source=spacing.source))
+    source = on.spacing.source if on.spacing else ""
+    text = spacing_text(Measured(spacing=on.scale, spacing_source=source))
+    return text[:1].upper() + text[1:]

@@ -110,6 +110,8 @@ def test_a_figure_of_eight_has_the_area_of_both_halves():
     eight = [(0, 0), (4, 4), (4, 0), (0, 4)]
     assert measuring.polygon_area(eight) == pytest.approx(8)
     assert measuring.polygon_area(eight, (0.5, 2.0)) == pytest.approx(8)
+    twice_around = [(0, 0), (4, 0), (4, 4)] * 2
+    assert measuring.polygon_area(twice_around) == pytest.approx(0)
     there_and_back = [(0, 0), (4, 4), (8, 0), (4, 4)]
     assert measuring.polygon_area(there_and_back) == pytest.approx(0)
 
