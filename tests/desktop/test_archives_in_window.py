@@ -57,7 +57,7 @@ def test_a_dropped_archive_shows_each_of_its_series(on_project: Opened, tmp_path
     assert isinstance(found, dict)
     reader = FrameReader()
     for kernel, shade in SHADES.items():
-        ref, item_id = found[f"study.zip/ct#1 (kernel {kernel.upper()})"]
+        ref, item_id = found[f"study.zip/ct#1 (kernel {kernel})"]
         assert len(ref.files) == 3
         values = reader.load(ref, 0).values
         assert values is not None

@@ -79,6 +79,8 @@ def _describe(report: AddReport) -> None:
         parts.append(f"{len(report.duplicates)} with the same content as another")
     if report.unreadable:
         parts.append(f"{len(report.unreadable)} unreadable")
+    if not any((report.added, report.unchanged, report.refound, report.unreadable)):
+        parts = ["Nothing added: there is no picture, DICOM, video or volume there"]
     note(", ".join(parts))
     _list([f"  same content: {name} = {other}" for name, other in report.duplicates])
     _list([f"  changed since it was added, review it: {name}" for name in report.changed])

@@ -14,7 +14,7 @@ from vlmtool_core.media.readers import identify
 from vlmtool_core.media.sniffing import Signature
 
 _MOST_NAMED = 12
-# What `scan` calls one of several series of a folder: "study#2 (kernel B70F)".
+# What `scan` calls one of several series of a folder: "study#2 (kernel B70f)".
 _SERIES = re.compile(r"(.+)#\d+( \([^()]*\))?")
 
 

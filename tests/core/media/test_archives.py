@@ -440,7 +440,7 @@ def test_series_of_an_archive_are_called_by_their_names(tmp_path: Path) -> None:
     flat = zipped(tmp_path / "Y.zip", {name.replace("/", "-"): d for name, d in found.items()})
     for path, folder in ((inside, inside / "study" / "ct"), (flat, flat)):
         items = {item.name: item for item in scan([path])}
-        for label in ("kernel none", "kernel B70F"):
+        for label in ("kernel none", "kernel B70f"):
             with open_media(folder.with_name(f"{folder.name}#1 ({label})")) as source:
                 assert source.info.frame_count == 4
             name = f"{folder.relative_to(tmp_path).as_posix()}#1 ({label})"

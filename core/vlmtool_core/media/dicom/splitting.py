@@ -72,7 +72,7 @@ def _rounded(keyword: str, digits: int) -> Callable[[Any], Hashable]:
 
 
 def _words(keyword: str) -> Callable[[Any], Hashable]:
-    return lambda dataset: " ".join(text(dataset, keyword).upper().split())
+    return lambda dataset: " ".join(text(dataset, keyword).split())
 
 
 def _b(dataset: Any) -> Hashable:

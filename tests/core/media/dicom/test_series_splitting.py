@@ -52,7 +52,7 @@ def found(folder: Path) -> dict[str, int]:
     [
         (
             [{"Modality": "CT", "ConvolutionKernel": k} for k in ("B30f", "B70f")],
-            ["kernel B30F", "kernel B70F"],
+            ["kernel B30f", "kernel B70f"],
         ),
         (
             [{"Modality": "CT", "ContrastBolusAgent": agent} for agent in (None, "造影剂 350")],
