@@ -66,7 +66,7 @@ def open_planes(opened: Opened) -> None:
     opened.wait(lambda: all(view.picture is not None for view in views(opened).values()))
 
 
-def views(opened: Opened) -> dict[Plane, PlaneView]:
+def views(opened: Opened) -> dict[str, PlaneView]:
     return opened.window.planes.panel.views
 
 
@@ -204,7 +204,9 @@ def test_a_click_in_one_plane_moves_the_others(on_planes: Opened) -> None:
     wait_titles(on_planes, "Axial  1 / 12", "Sagittal  7 / 30", "Coronal  6 / 40")
     click(views(on_planes)[Plane.CORONAL], 10.5, 1.5)
     wait_titles(on_planes, "Axial  12 / 12", "Sagittal  11 / 30", "Coronal  6 / 40")
-    point = on_planes.window.planes.point
+    loaded = on_planes.window.planes.volume
+    assert loaded is not None
+    point = loaded.planes.point
     # From RAS of the file to LPS: the volume begins at its right, front and foot.
     assert point[0] == pytest.approx(-29 + 20, abs=1.1)
     assert point[2] == pytest.approx(-25 + 55, abs=1.1)

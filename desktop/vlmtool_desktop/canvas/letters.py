@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPainterPath, QPen
 
-from vlmtool_core.media.volumes.letters import EdgeLetters
 from vlmtool_desktop.canvas.transform import ViewTransform
+
+if TYPE_CHECKING:
+    from vlmtool_core.media.volumes.letters import EdgeLetters
 
 _MARGIN = 6.0
 _SIZE = 1.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -19,11 +20,13 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from vlmtool_core.media.volumes.letters import EdgeLetters
 from vlmtool_desktop.canvas.letters import draw_letters, seen
 from vlmtool_desktop.canvas.picture import Picture
 from vlmtool_desktop.canvas.transform import ViewTransform
 from vlmtool_desktop.theme import text_on, theme
+
+if TYPE_CHECKING:
+    from vlmtool_core.media.volumes.letters import EdgeLetters
 
 _GAP = 14.0  # around the point, so that what is looked at stays free
 _ZOOM_STEP = 1.25

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from vlmtool_core.jobs import CancelToken, Progress
-from vlmtool_core.media.volumes.axes import Plane
-from vlmtool_core.media.volumes.building import why_no_volume
-from vlmtool_core.media.volumes.planes import reference_line, to_patient, to_picture
 from vlmtool_core.records import ErrorInfo
 from vlmtool_desktop.canvas.letters import LettersLayer
 from vlmtool_desktop.canvas.plane_view import PlaneLine
 from vlmtool_desktop.dialogs.error_dialog import sentence
+from vlmtool_desktop.discretion import discretion
 from vlmtool_desktop.models.plane_reader import (
     LoadedVolume,
     ShownPlane,
     load_volume,
     show_plane,
 )
-from vlmtool_desktop.panels.planes import COLOURS, PlanesPanel
+from vlmtool_desktop.panels.planes import AXIAL, COLOURS, PlanesPanel
 from vlmtool_desktop.session import Overlay
 
 if TYPE_CHECKING:
@@ -47,9 +43,8 @@ class VolumeController(QObject):
         self.panel = PlanesPanel()
         self._volume: LoadedVolume | None = None
         self._window: Window | None = None
-        self._point = np.zeros(3)
-        self._shown: dict[Plane, ShownPlane] = {}
-        self._wanted: dict[Plane, int] = {}
+        self._shown: dict[str, ShownPlane] = {}
+        self._wanted: dict[str, int] = {}
         self._reading: CancelToken | None = None
         self._hidden: list[QWidget] = []
         self._place()
@@ -92,13 +87,8 @@ class VolumeController(QObject):
 
     @property
     def volume(self) -> LoadedVolume | None:
-        """What is being looked at, None while it is read."""
+        """What is being looked at, and where; None while it is read."""
         return self._volume
-
-    @property
-    def point(self) -> np.ndarray:
-        """float64 (3,) LPS in mm: where the planes meet."""
-        return self._point.copy()
 
     @property
     def window(self) -> Window | None:
@@ -110,6 +100,8 @@ class VolumeController(QObject):
         loaded = self._main.viewing.loaded
         if loaded is None:
             return self.tr("no item is shown")
+        from vlmtool_core.media.volumes.building import why_no_volume
+
         return why_no_volume(loaded.info)
 
     def _frame_shown(self) -> None:
@@ -160,7 +152,7 @@ class VolumeController(QObject):
         self.panel.show_reading(0, 0)
         self._make_room()
         self.panel.show()
-        self.panel.views[Plane.AXIAL].setFocus()
+        self.panel.views[AXIAL].setFocus()
         frame = loaded.index
 
         def tell(progress: Progress) -> None:
@@ -168,7 +160,7 @@ class VolumeController(QObject):
 
         self._main.bridge.view(
             lambda: load_volume(loaded.ref, frame, tell, token),
-            lambda volume: self._take(volume, frame),
+            self._take,
             self._refuse,
             lane="volume",
         )
@@ -181,7 +173,8 @@ class VolumeController(QObject):
     def _refuse(self, error: ErrorInfo) -> None:
         self._reading = None
         if error.code != "cancelled":
-            self.panel.show_note(f"{sentence(error.message)}\n{sentence(error.remedy)}")
+            message = discretion().sentence(error.message)
+            self.panel.show_note(f"{sentence(message)}\n{sentence(error.remedy)}")
 
     def leave(self) -> None:
         """Back to the picture; the volume is given back, and no longer read."""
@@ -202,51 +195,43 @@ class VolumeController(QObject):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        for lane in ("volume", *map(_lane, Plane)):
+        for lane in ("volume", *map(_lane, COLOURS)):
             self._main.bridge.drop(lane)
 
-    def _take(self, loaded: LoadedVolume, frame: int) -> None:
+    def _take(self, loaded: LoadedVolume) -> None:
         self._reading = None
         self.panel.show_note("")
         self._make_room()  # bars that came while the volume was being read
         self._volume = loaded
         self._window = self._window or loaded.window
-        volume = loaded.volume
-        middle = np.array(volume.sizes) // 2
-        middle[2] = volume.frames.index(frame)
         self._tell_facts()
-        self._go_to(volume.to_patient(middle))
+        self._follow()
 
     # Where the planes are --------------------------------------------------------------------
 
-    def _choose(self, plane: Plane, x: float, y: float) -> None:
+    def _choose(self, plane: str, x: float, y: float) -> None:
         shown = self._shown.get(plane)
-        if shown is not None:
-            self._go_to(to_patient(shown.geometry, x, y))
+        if shown is not None and self._volume is not None:
+            self._volume.planes.go_to(shown.geometry, x, y)
+            self._follow()
 
-    def _step(self, plane: Plane, steps: int) -> None:
+    def _step(self, plane: str, steps: int) -> None:
+        if self._volume is not None:
+            self._volume.planes.step(plane, steps)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Cut the planes that go through another voxel now; the lines move at once."""
         if self._volume is None:
             return
-        volume = self._volume.volume
-        now = self._wanted.get(plane, 0)
-        number = min(max(now + steps, 0), volume.count(plane) - 1)
-        # Only along the axis that is stepped: the point stays where it is in this plane.
-        first, there = (volume.plane_geometry(plane, n) for n in (now, number))
-        self._go_to(self._point + np.subtract(there.position, first.position))
-
-    def _go_to(self, point: np.ndarray) -> None:
-        if self._volume is None:
-            return
-        self._point = point
-        for plane in Plane:
-            number = self._volume.volume.plane_at(plane, point)
+        for plane, number in self._volume.planes.numbers().items():
             if self._wanted.get(plane) != number:
                 self._wanted[plane] = number
                 self._cut(plane)
         self._draw_lines()
-        self._tell_place()
+        self.panel.place.setText(self._volume.planes.told(self._volume.unit))
 
-    def _cut(self, plane: Plane) -> None:
+    def _cut(self, plane: str) -> None:
         loaded, window, number = self._volume, self._window, self._wanted[plane]
         if loaded is not None and window is not None:
             self._main.bridge.view(
@@ -260,16 +245,13 @@ class VolumeController(QObject):
         self._draw_lines()
 
     def _draw_lines(self) -> None:
+        if self._volume is None:
+            return
+        planes = self._volume.planes
         for plane, shown in self._shown.items():
-            x, y, _ = to_picture(shown.geometry, self._point)
-            lines = []
-            for other, cut in self._shown.items():
-                found = reference_line(
-                    shown.geometry, shown.picture.size, cut.geometry, cut.picture.size
-                )
-                if other is not plane and found is not None:
-                    lines.append(PlaneLine(*found, COLOURS[other]))
-            self.panel.views[plane].show_lines((x, y), lines)
+            cuts = planes.lines(plane, self._shown)
+            lines = [PlaneLine(*cut, COLOURS[other]) for other, cut in cuts.items()]
+            self.panel.views[plane].show_lines(planes.pixel(shown.geometry), lines)
 
     # Window, and what is told ----------------------------------------------------------------
 
@@ -277,13 +259,12 @@ class VolumeController(QObject):
         window = self._window
         if window is None or self._volume is None:
             return
-        if window.table is not None:  # a table has no width; from here on it is a window
-            window = replace(self._volume.window, function="LINEAR", table=None)
-        width = max(1.0, window.width * (1 + dx * _STEP))
-        center = window.center + dy * _STEP * window.width
-        self._window = replace(window, center=center, width=width, explanation="")
+        from vlmtool_core.media.dicom.voi import moved
+
+        width = window.width * (1 + dx * _STEP)
+        self._window = moved(window, window.center + dy * _STEP * window.width, width)
         self._main.viewing.set_window(self._window)
-        for plane in Plane:
+        for plane in COLOURS:
             self._cut(plane)
 
     def _tell_facts(self) -> None:
@@ -295,18 +276,6 @@ class VolumeController(QObject):
             self.tr("{sizes} voxels of {spacing} mm").format(sizes=sizes, spacing=spacing)
         )
 
-    def _tell_place(self) -> None:
-        """The point in the patient, and the value there."""
-        assert self._volume is not None
-        ends = self._volume.volume.ends or (("x ", "x -"), ("y ", "y -"), ("z ", "z -"))
-        sides = [
-            f"{ends[axis][0 if part >= 0 else 1]} {abs(part):.1f}"
-            for axis, part in enumerate(self._point)
-        ]
-        value = self._volume.volume.value_at(self._point)
-        told = "" if value is None else f"\n{value:g} {self._volume.unit}".rstrip()
-        self.panel.place.setText(f"{'  '.join(sides)} mm{told}")
 
-
-def _lane(plane: Plane) -> str:
-    return f"plane-{plane.value}"
+def _lane(plane: str) -> str:
+    return f"plane-{plane}"

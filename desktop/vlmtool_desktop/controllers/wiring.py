@@ -102,8 +102,13 @@ def _show_detail(window: MainWindow) -> None:
 
 
 def _show_window(window: MainWindow, level: Any) -> None:
-    text = "" if level is None else f"C {level.center:.0f}  W {level.width:.0f}"
+    text = "" if level is None else f"C {_whole(level.center)}  W {_whole(level.width)}"
     window.status.window_level.setText(text)
+
+
+def _whole(value: float) -> str:
+    """Without decimals, but for the small numbers of maps and probabilities."""
+    return f"{value:.3g}" if abs(value) < 10 and value != round(value) else f"{value:.0f}"
 
 
 def _connect_labels(window: MainWindow) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 from PySide6.QtGui import QImage, QPixmap
 
-from vlmtool_core.records import ErrorInfo, ItemRef
+from vlmtool_core.records import ErrorInfo, ItemRef, MediaKind
 from vlmtool_desktop.discretion import discretion
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def load_thumbnail(record: ItemRecord) -> QImage:
     from vlmtool_core.errors import DamagedMediaError
     from vlmtool_core.media.thumbnails import thumbnail
 
-    path = thumbnail(record.path, record.files, record.sha256)
+    # The outermost slices of a volume are empty.
+    frame = (record.frame_count or 1) // 2 if record.kind is MediaKind.VOLUME else 0
+    path = thumbnail(record.path, record.files, record.sha256, frame=frame)
     image = QImage(str(path))
     if image.isNull():
         raise DamagedMediaError("the cached thumbnail cannot be read", path=path)

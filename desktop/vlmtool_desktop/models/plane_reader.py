@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from vlmtool_core.jobs import CancelToken, ProgressCallback
     from vlmtool_core.media import MediaSource, Window
     from vlmtool_core.media.base import PlaneGeometry
-    from vlmtool_core.media.volumes.axes import Plane
     from vlmtool_core.media.volumes.letters import EdgeLetters
     from vlmtool_core.media.volumes.volume import Volume
+    from vlmtool_desktop.models.linked_planes import LinkedPlanes
 
 
 @dataclass(frozen=True)
 class LoadedVolume:
-    """A volume in memory, and how the item wants to be shown."""
+    """A volume in memory, where its planes are, and how the item wants to be shown."""
 
     volume: Volume = field(repr=False)
+    planes: LinkedPlanes = field(repr=False)
     window: Window
     inverted: bool
     unit: str
@@ -31,7 +32,7 @@ class LoadedVolume:
 class ShownPlane:
     """A plane as a picture with square pixels, and where it lies."""
 
-    plane: Plane
+    plane: str
     number: int
     count: int
     picture: Picture
@@ -53,25 +54,28 @@ def load_volume(
     from vlmtool_core.media.base import grey
     from vlmtool_core.media.volumes.building import build_volume
     from vlmtool_core.media.volumes.rendering import default_window
+    from vlmtool_desktop.models.linked_planes import LinkedPlanes
 
     with open_media(ref.path, ref.files) as source:
         volume = build_volume(source, frame, progress=progress, cancel=cancel)
         values = grey(source)
         assert values is not None  # else it were no volume
         window = default_window(values)
-        return LoadedVolume(volume, window, values.is_inverted(frame), source.info.unit)
+        planes = LinkedPlanes(volume, frame)
+        return LoadedVolume(volume, planes, window, values.is_inverted(frame), source.info.unit)
 
 
-def show_plane(loaded: LoadedVolume, plane: Plane, number: int, window: Window) -> ShownPlane:
-    """Cut a plane and bring it through a window."""
+def show_plane(loaded: LoadedVolume, name: str, number: int, window: Window) -> ShownPlane:
+    """Cut the plane of that name (see `Plane`) and number, and bring it through a window."""
+    from vlmtool_core.media.volumes.axes import Plane
     from vlmtool_core.media.volumes.rendering import grey_picture
 
-    volume = loaded.volume
+    volume, plane = loaded.volume, Plane(name)
     found = volume.reslice(plane, number)
     pixels = grey_picture(found, window, inverted=loaded.inverted)
     height, width = pixels.shape
     return ShownPlane(
-        plane,
+        name,
         number,
         volume.count(plane),
         make_picture(pixels, (width, height)),

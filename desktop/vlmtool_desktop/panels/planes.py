@@ -6,12 +6,13 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QProgressBar, QVBoxLayout, QWidget
 
-from vlmtool_core.media.volumes.axes import Plane
 from vlmtool_desktop.canvas.plane_view import PlaneView
 from vlmtool_desktop.widgets.parts import as_panel, push_button, row, text_label
 
+# The names of `Plane`, which would bring numpy into the start of the program.
+AXIAL, SAGITTAL, CORONAL = "axial", "sagittal", "coronal"
 # Told apart with any colour vision (Okabe and Ito).
-COLOURS = {Plane.AXIAL: "#e69f00", Plane.SAGITTAL: "#56b4e9", Plane.CORONAL: "#009e73"}
+COLOURS = {AXIAL: "#e69f00", SAGITTAL: "#56b4e9", CORONAL: "#009e73"}
 
 
 class PlanesPanel(QWidget):
@@ -23,11 +24,11 @@ class PlanesPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         names = {
-            Plane.AXIAL: self.tr("Axial"),
-            Plane.SAGITTAL: self.tr("Sagittal"),
-            Plane.CORONAL: self.tr("Coronal"),
+            AXIAL: self.tr("Axial"),
+            SAGITTAL: self.tr("Sagittal"),
+            CORONAL: self.tr("Coronal"),
         }
-        self.views = {plane: PlaneView(names[plane], COLOURS[plane]) for plane in Plane}
+        self.views = {plane: PlaneView(names[plane], COLOURS[plane]) for plane in COLOURS}
         self.note = text_label("", wrap=True)
         self.place = text_label("", "heading", wrap=True)
         self.facts = text_label("", "muted", wrap=True)
@@ -53,9 +54,9 @@ class PlanesPanel(QWidget):
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(2)
-        grid.addWidget(self.views[Plane.AXIAL], 0, 0)
-        grid.addWidget(self.views[Plane.SAGITTAL], 0, 1)
-        grid.addWidget(self.views[Plane.CORONAL], 1, 0)
+        grid.addWidget(self.views[AXIAL], 0, 0)
+        grid.addWidget(self.views[SAGITTAL], 0, 1)
+        grid.addWidget(self.views[CORONAL], 1, 0)
         grid.addWidget(side, 1, 1)
         for place in (0, 1):
             grid.setRowStretch(place, 1)
