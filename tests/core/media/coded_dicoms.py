@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 from media_dicoms import write_dicom
@@ -84,3 +85,38 @@ def items(parts: Sequence[bytes], offsets: Sequence[int] = (), *, end: bool = Tr
 
 def even(data: bytes) -> bytes:
     return data + b"\0" * (len(data) % 2)
+
+
+def picture(bits: int, *, seed: int = 0, rows: int = 48, columns: int = 40) -> np.ndarray:
+    """A ramp with noise that uses all bits; never square, so that no transposition hides."""
+    ramp = np.add.outer(np.arange(rows) * 3, np.arange(columns) * 2).astype(float)
+    noise = np.random.default_rng(seed).random(ramp.shape)
+    top = 2**bits - 1
+    values = np.rint(ramp / ramp.max() * top * 0.9 + noise * top * 0.1)
+    values[0, 0], values[-1, -1] = 0, top
+    return values.astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def htj2k(values: np.ndarray) -> bytes:
+    return imagecodecs.htj2k_encode(values, reversible=True)
+
+
+def jpegxl(values: np.ndarray, bits: int) -> bytes:
+    return imagecodecs.jpegxl_encode(values, lossless=True, bitspersample=bits)
+
+
+LOSSLESS = {
+    "57": lambda a, bits: imagecodecs.jpeg8_encode(
+        a, lossless=True, predictor=4, bitspersample=bits
+    ),
+    "70": lambda a, bits: imagecodecs.jpeg8_encode(
+        a, lossless=True, predictor=1, bitspersample=bits
+    ),
+    "80": lambda a, _: imagecodecs.jpegls_encode(a),
+    "90": lambda a, _: imagecodecs.jpeg2k_encode(a, level=0, codecformat="j2k", reversible=True),
+    "110": jpegxl,
+    "112": jpegxl,
+    "201": lambda a, _: htj2k(a),
+    "202": lambda a, _: htj2k(a),
+    "203": lambda a, _: htj2k(a),
+}

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vlmtool_core.media.base import Badge
-from vlmtool_core.media.dicom.header import number, text
+from vlmtool_core.media.dicom.header import numbers, text
+from vlmtool_core.media.dicom.syntaxes import is_always_lossy, syntax_name
 
 SECONDARY_CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 # Their pictures often carry text: names, dates and numbers among it.
@@ -28,12 +29,20 @@ def uneven(geometry: Sequence[str]) -> tuple[Badge, ...]:
 
 
 def _coding(dataset: Any) -> Iterator[Badge]:
-    """Lossy Image Compression (0028,2110), which stays 01 once it was."""
-    if text(dataset, "LossyImageCompression") != "01":
+    """Lossy Image Compression (0028,2110), which stays 01 once it was; or a coding that loses."""
+    if text(dataset, "LossyImageCompression") == "01":
+        # A value for each time that it was compressed (PS3.3 C.7.6.1.1.5).
+        ratios = numbers(dataset, "LossyImageCompressionRatio")
+        steps = " then ".join(f"{ratio:g}:1" for ratio in ratios if ratio)
+        yield Badge(f"lossy {steps}".strip(), f"lossy compression {steps}".strip(), grave=True)
         return
-    ratio = number(dataset, "LossyImageCompressionRatio")
-    note = "lossy compression" + (f" {ratio:g}:1" if ratio else "")
-    yield Badge("lossy" + (f" {ratio:g}:1" if ratio else ""), note, grave=True)
+    meta = getattr(dataset, "file_meta", None)
+    syntax = str(meta.get("TransferSyntaxUID", "")) if meta is not None else ""
+    if is_always_lossy(syntax):
+        note = (
+            f"lossy compression: {syntax_name(syntax)} loses, although the header does not say so"
+        )
+        yield Badge("lossy", note, grave=True)
 
 
 def _burned_in(dataset: Any) -> Iterator[Badge]:

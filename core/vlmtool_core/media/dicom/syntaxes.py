@@ -121,6 +121,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 }
 # JPEG processes that the standard retired before anyone used them (PS3.5 of 2001).
 _RETIRED_JPEG = frozenset(f"{_JPEG}.{number}" for number in (*range(52, 57), *range(58, 67)))
+_LOSSY_JPEG = frozenset((f"{_JPEG}.50", JPEG_EXTENDED))
 _DICOM_UIDS = "1.2.840.10008."
 
 
@@ -145,6 +146,12 @@ def syntax_of(uid: str, path: Path) -> Syntax:
     else:
         reason = f"{name} is a private transfer syntax of a maker, and no decoder here knows it"
     raise UnsupportedMediaError(reason, path=path, field="TransferSyntaxUID", remedy=_EXPORT)
+
+
+def is_always_lossy(uid: str) -> bool:
+    """Whether a coding cannot keep pixels as they were, whatever its parameters."""
+    syntax = SYNTAXES.get(uid)
+    return uid in _LOSSY_JPEG or (syntax is not None and syntax.coding is Coding.VIDEO)
 
 
 def syntax_name(uid: str) -> str:
