@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmtool_core.media.dicom.photometric import coded_photometric
+from vlmtool_core.media.dicom.coded_colour import coded_photometric
 from vlmtool_core.media.dicom.syntaxes import RLE, Decoder
 
 _YBR_KINDS = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
@@ -82,7 +82,9 @@ def _by_pydicom(
     options = shape.pydicom_options()
     if shape.samples > 1 and syntax != RLE:
         # Code streams order their samples themselves (PS3.3 C.7.6.3.1.3).
-        photometric = coded_photometric(syntax, data, shape.photometric)
+        photometric = coded_photometric(
+            syntax, data, shape.photometric, converts=decoder is Decoder.PILLOW
+        )
         options |= {"planar_configuration": 0, "photometric_interpretation": photometric}
     values, facts = get_decoder(syntax).as_array(
         _encapsulated(data), index=0, decoding_plugin=plugin, **options
@@ -109,7 +111,9 @@ def _by_imagecodecs(syntax: str, data: bytes, shape: PixelFormat) -> tuple[np.nd
         if not data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
             raise ValueError("the JPEG stream of the frame breaks off")
         # libjpeg guesses the colour space by markers that DICOM's streams often lack.
-        coded = None if shape.samples == 1 else _jpeg_space(photometric)
+        coded = None
+        if shape.samples > 1:
+            coded = _jpeg_space(coded_photometric(syntax, data, photometric))
         values = imagecodecs.jpeg8_decode(data, colorspace=coded, outcolorspace=coded and "rgb")
     if shape.samples > 1:
         photometric = "RGB"

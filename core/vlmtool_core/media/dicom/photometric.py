@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from vlmtool_core.errors import UnsupportedMediaError
@@ -16,9 +15,6 @@ _COLOUR = frozenset(
         "YBR_RCT", "XYB",
     }
 )  # fmt: skip
-_UID = "1.2.840.10008.1.2.4"
-_JPEG = frozenset(f"{_UID}.{number}" for number in (50, 51, 57, 70))
-_JPEG_2000 = frozenset(f"{_UID}.{number}" for number in (90, 91, 201, 202, 203))
 
 
 def photometric_of(dataset: Any) -> str:
@@ -32,33 +28,6 @@ def photometric_of(dataset: Any) -> str:
     if samples == 3 and (stated in (*GREY, PALETTE) or not stated):
         return "RGB"
     return stated
-
-
-def coded_photometric(syntax: str, data: bytes, stated: str) -> str:
-    """What the samples of a colour code stream mean before its decoder has converted them.
-
-    JPEG has no YBR_ICT and YBR_RCT: a header that says so means its YCbCr. JPEG 2000 tells itself
-    whether its components were transformed; decoders then give RGB, whatever the header says.
-    """
-    if syntax in _JPEG and stated in ("YBR_ICT", "YBR_RCT"):
-        return "YBR_FULL"
-    if syntax in _JPEG_2000 and stated.startswith("YBR_") and _is_transformed(data):
-        return "RGB"
-    return stated
-
-
-def _is_transformed(data: bytes) -> bool:
-    """Whether a JPEG 2000 stream uses a component transform (ISO/IEC 15444-1 A.6.1)."""
-    start = data.find(b"\xff\x4f\xff\x51")
-    place = start + 2
-    while start >= 0 and place + 9 <= len(data):
-        marker, length = struct.unpack_from(">HH", data, place)
-        if marker == 0xFF52:
-            return data[place + 8] == 1
-        if marker == 0xFF90 or marker < 0xFF00:
-            break
-        place += 2 + int(length)
-    return False
 
 
 def photometric_notes(dataset: Any) -> tuple[str, ...]:

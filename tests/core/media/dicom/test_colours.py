@@ -97,6 +97,10 @@ def jpeg(tmp_path: Path, photometric: str, *, rgb: bool, planar: int = 0, **save
     buffer = io.BytesIO()
     more = {"keep_rgb": True} if rgb else {}
     Image.fromarray(PICTURE).save(buffer, "JPEG", quality=95, subsampling=0, **more, **save)
+    return coded_as(tmp_path, buffer.getvalue(), photometric, planar)
+
+
+def coded_as(tmp_path: Path, data: bytes, photometric: str, planar: int = 0) -> Path:
     path = write_dicom(
         tmp_path / "plain.dcm",
         PICTURE,
@@ -104,20 +108,56 @@ def jpeg(tmp_path: Path, photometric: str, *, rgb: bool, planar: int = 0, **save
         PlanarConfiguration=planar,
     )
     dataset = pydicom.dcmread(path)
-    dataset.PixelData = encapsulate([buffer.getvalue()])
+    dataset.PixelData = encapsulate([data + b"\0" * (len(data) % 2)])
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     dataset.save_as(tmp_path / "coded.dcm")
     return tmp_path / "coded.dcm"
 
 
-@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", ""])
+@pytest.mark.parametrize(
+    "photometric", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_ICT", ""]
+)
 @pytest.mark.parametrize("rgb", [False, True])
 @pytest.mark.parametrize("planar", [0, 1])
 def test_a_jpeg_has_its_own_colours_whatever_the_tag(
     tmp_path: Path, photometric: str, rgb: bool, planar: int
 ) -> None:
     with DicomSource(jpeg(tmp_path, photometric, rgb=rgb, planar=planar)) as source:
+        assert np.abs(source.frame().pixels.astype(int) - PICTURE).max() <= 12
+
+
+def without_jfif(data: bytes) -> bytes:
+    """A JPEG whose first segment, JFIF's, is left out."""
+    assert data[2:4] == b"\xff\xe0"
+    return data[:2] + data[4 + int.from_bytes(data[4:6], "big") :]
+
+
+def adobe(transform: int) -> bytes:
+    """Adobe's marker: 1 says YCbCr, 0 says that the samples are as they are."""
+    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420"])
+@pytest.mark.parametrize("marker", [b"", adobe(1)], ids=["bare", "adobe"])
+def test_halved_chrominance_or_adobe_tell_that_a_jpeg_is_ycbcr(
+    tmp_path: Path, photometric: str, marker: bytes
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).save(buffer, "JPEG", quality=95, subsampling="4:2:2")
+    data = without_jfif(buffer.getvalue())
+    coded = coded_as(tmp_path, data[:2] + marker + data[2:], photometric)
+    with DicomSource(coded) as source:
+        shown = source.frame().pixels.astype(int)
+    assert np.abs(shown[:, 4::16] - PICTURE[:, 4::16]).max() <= 12
+
+
+def test_a_jpeg_without_any_mark_is_what_the_header_says(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    # Samples of RGB that are called YCbCr pass through the encoder as they are.
+    as_is = Image.frombytes("YCbCr", (PICTURE.shape[1], PICTURE.shape[0]), PICTURE.tobytes())
+    as_is.save(buffer, "JPEG", quality=95, subsampling=0)
+    with DicomSource(coded_as(tmp_path, without_jfif(buffer.getvalue()), "RGB")) as source:
         assert np.abs(source.frame().pixels.astype(int) - PICTURE).max() <= 12
 
 
