@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -175,11 +176,17 @@ def states_beside(files: Sequence[Path]) -> tuple[Path, ...]:
     found: list[Path] = []
     for folder in sorted({file.parent for file in files}):
         try:
-            entries = sorted(folder.iterdir())[:_MOST_BESIDE]
+            found += _states_in(folder, folder.stat().st_mtime_ns)
         except OSError:
             continue  # an item in an archive, or a folder that is gone
-        found += [path for path in entries if path.is_file() and is_presentation_state(path)]
     return tuple(found)
+
+
+@lru_cache(maxsize=32)
+def _states_in(folder: Path, _modified_ns: int) -> tuple[Path, ...]:
+    """Asked for with every item of a folder, and looked for once until the folder changes."""
+    entries = sorted(folder.iterdir())[:_MOST_BESIDE]
+    return tuple(path for path in entries if path.is_file() and is_presentation_state(path))
 
 
 def states_for(files: Sequence[Path], series: str) -> tuple[StateReference, ...]:
@@ -189,13 +196,20 @@ def states_for(files: Sequence[Path], series: str) -> tuple[StateReference, ...]
     found = []
     for path in states_beside(files)[:_MOST_READ]:
         try:
-            state = read_presentation_state(path)
+            state = _read_once(path, path.stat().st_mtime_ns)
+        except OSError:
+            continue  # gone since the folder was looked through
         except MediaError as error:
             log.warning("a presentation state was left out: %s", error.message)
             continue
         if series in state.series:
             found.append(StateReference(path, state.label, state.description))
     return tuple(found)
+
+
+@lru_cache(maxsize=_MOST_READ)
+def _read_once(path: Path, _modified_ns: int) -> PresentationState:
+    return read_presentation_state(path)
 
 
 def read_presentation_state(path: Path) -> PresentationState:
