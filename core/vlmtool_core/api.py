@@ -27,6 +27,7 @@ from vlmtool_core.hooks.workflow import (
     WorkflowSample,
 )
 from vlmtool_core.jobs import CancelToken, Progress, ProgressMeter
+from vlmtool_core.measurement import Measured, Measurement, MeasurementKind
 from vlmtool_core.media import MediaInfo, MediaSource, Window, open_media, scan
 from vlmtool_core.media.archives import located
 from vlmtool_core.media.hashing import sha256_of
@@ -74,6 +75,9 @@ __all__ = [
     "Label",
     "LabelSet",
     "Mask",
+    "Measured",
+    "Measurement",
+    "MeasurementKind",
     "MediaError",
     "MediaInfo",
     "MediaKind",

@@ -360,3 +360,24 @@ def test_the_command_tells_uptake_place_and_what_was_left_out(tmp_path, capsys):
     assert seen["value"] == pytest.approx(7000 * factor, rel=1e-6)
     assert seen["position_mm"] == [9, 6, 3]
     assert crossed["area"] == pytest.approx(8 * 16)
+
+
+def test_a_voxel_of_a_volume_is_found_at_its_place(tmp_path):
+    import nibabel
+
+    shape = (7, 9, 5)
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    affine = np.array([[-2.0, 0.1, 0, 30], [0.1, 1.5, 0.2, -40], [0, -0.2, 3, 10], [0, 0, 0, 1]])
+    path = tmp_path / "volume.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(values, affine), path)
+    voxel = (2, 6, 3)
+    with open_media(path) as source:
+        known: Any = source
+        for frame in range(source.info.frame_count or 0):
+            here = np.argwhere(known.modality_values(frame).filled(-1) == values[voxel])
+            if len(here):
+                row, column = here[0]
+                seen = probe(measurable(source, frame), (column + 0.5, row + 0.5))
+    right, front, head, _ = affine @ (*voxel, 1)
+    assert seen.value == values[voxel]
+    assert seen.position == pytest.approx((-right, -front, head), abs=1e-4)
