@@ -23,6 +23,9 @@ from tests.bench.common import Measurement, fresh_home
 from vlmtool_core.media import Window, open_media, scan
 from vlmtool_core.media.dicom.voi import render_window
 from vlmtool_core.media.thumbnails import thumbnail
+from vlmtool_core.media.volumes.axes import Plane
+from vlmtool_core.media.volumes.building import build_volume
+from vlmtool_core.media.volumes.rendering import grey_picture
 
 SLICES = 300
 LISTED = int(os.environ.get("BENCH_SLICES", "3000"))
@@ -35,6 +38,7 @@ def bench() -> Iterator[Measurement]:
     with fresh_home(), tempfile.TemporaryDirectory(prefix="vlmtool-bench-") as name:
         folder = Path(name)
         yield from _series(folder)
+        yield from _planes(folder)
         yield from _windowing()
         yield from _listing(folder)
         yield from _video(folder)
@@ -78,6 +82,31 @@ def _series(folder: Path) -> Iterator[Measurement]:
     with open_media(item.path, item.files) as source:
         whole = timed(lambda: [source.frame(n) for n in range(SLICES)])
     yield Measurement("stepping through them", SLICES / whole, "frames/s", 60, at_least=True)
+
+
+def _planes(folder: Path) -> Iterator[Measurement]:
+    """The series of `_series` as a volume, and planes through it as they are shown."""
+    import highdicom
+
+    (item,) = scan([folder / "ct"])
+    with open_media(item.path, item.files) as source:
+        build_volume(source)
+        ours = min(timed(lambda: build_volume(source)) for _ in range(2))
+        volume = build_volume(source)
+    theirs = timed(
+        lambda: highdicom.get_volume_from_series([pydicom.dcmread(file) for file in item.files])
+    )
+    yield Measurement(f"volume of {SLICES} slices: highdicom / ours", theirs / ours, "x", 1.0, True)
+    window = Window(40, 400)
+
+    def show(plane: Plane) -> None:
+        for number in range(200, 220):
+            grey_picture(volume.reslice(plane, number), window, inverted=False)
+
+    for plane in (Plane.SAGITTAL, Plane.CORONAL):
+        show(plane)
+        milliseconds = 1000 * min(timed(functools.partial(show, plane)) for _ in range(3)) / 20
+        yield Measurement(f"{plane} plane through it, cut and windowed", milliseconds, "ms", 16)
 
 
 def _windowing() -> Iterator[Measurement]:
