@@ -20,6 +20,8 @@ FUNCTIONS = (LINEAR, LINEAR_EXACT, SIGMOID)
 TABLE = "TABLE"
 AUTO_PERCENTILES = (1.0, 99.0)
 
+_BLOCK = 64 * 1024  # pixels
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupTable:
@@ -108,8 +110,14 @@ def render_window(
 
     inverted : for MONOCHROME1, applied last; presentation : see `finish`
     """
-    grey = apply_window(values, window)
-    return finish(grey, values, inverted=inverted, presentation=presentation)
+    step = max(1, _BLOCK // max(1, values.shape[-1]))
+    # Steps that stay in the processor's cache: several times as fast as the whole at once.
+    shown = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), step):
+        part = values[top : top + step]
+        grey = apply_window(part, window)
+        shown[top : top + step] = finish(grey, part, inverted=inverted, presentation=presentation)
+    return shown
 
 
 def finish(

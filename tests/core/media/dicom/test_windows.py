@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 from vlmtool_core.errors import DamagedMediaError
 from vlmtool_core.media import Window
 from vlmtool_core.media.dicom.source import DicomSource
-from vlmtool_core.media.dicom.voi import LookupTable, render_window, rescaled
+from vlmtool_core.media.dicom.voi import LookupTable, apply_window, moved, render_window, rescaled
 
 X = np.array([[-161, -160, -159, 0, 40, 239, 240]], np.int16)
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -261,3 +261,26 @@ def test_the_voi_table_of_a_known_file() -> None:
     with DicomSource(path) as source:
         assert np.abs(source.frame().pixels[..., 0] - expected).max() <= 0.5 + 1e-3
         assert source.info.windows[0].function == "TABLE"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 70_001), (700, 300), (1, 0)])
+def test_large_pictures_are_the_sum_of_their_parts(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(3).integers(-2000, 3000, shape).astype(np.float32)
+    values = np.ma.MaskedArray(noise, mask=noise < -1900)
+    window = Window(40, 400)
+    expected = np.rint(apply_window(values, window)).astype(np.uint8)
+    expected = np.where(noise < -1900, 0, 255 - expected)
+    assert np.array_equal(render_window(values, window, inverted=True), expected)
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_moving_keeps_the_function_and_a_width_that_it_allows(function: str) -> None:
+    window = Window(1.5, 8, "x", function)
+    assert moved(window, 2, 6) == Window(2, 6, "", function)
+    least = moved(window, 2, -3).width
+    assert least == 1 if function == "LINEAR" else 0 < least < 1e-3
+
+
+def test_moving_leaves_a_table_for_a_window() -> None:
+    table = LookupTable(0, np.arange(4, dtype=np.float32), 8).window("t")
+    assert moved(table, 2, 6) == Window(2, 6)
