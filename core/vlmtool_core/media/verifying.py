@@ -80,6 +80,8 @@ def verify(item: Discovered, cancel: CancelToken | None = None) -> Verification:
         with open_media(item.path, item.files) as source:
             if source.info.kind is MediaKind.VIDEO:
                 return _of_video(item, source, cancel)
+            if source.info.facts.get("tiled"):
+                return _of_tiles(item, source, cancel)
             return _of_frames(item, source, cancel)
     except MediaError as error:
         return Verification(item.name, item.kind, problems=(ErrorInfo.from_exception(error),))
@@ -96,6 +98,18 @@ def _of_frames(item: Discovered, source: MediaSource, cancel: CancelToken) -> Ve
             problems.append(ErrorInfo.from_exception(error))
     delivered = expected - len(problems)
     found = (item.name, item.kind, expected, delivered, 0)
+    return Verification(*found, source.info.warnings, tuple(problems))
+
+
+def _of_tiles(item: Discovered, source: Any, cancel: CancelToken) -> Verification:
+    """All of a huge picture, part by part; its parts are not counted, the first bad one is told."""
+    problems: list[ErrorInfo] = []
+    try:
+        for _ in source.check():
+            cancel.check()
+    except MediaError as error:
+        problems.append(ErrorInfo.from_exception(error))
+    found = (item.name, item.kind, 1, 0 if problems else 1, 0)
     return Verification(*found, source.info.warnings, tuple(problems))
 
 

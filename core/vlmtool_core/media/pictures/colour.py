@@ -49,8 +49,10 @@ def conversion(icc: bytes) -> Conversion:
         mode = _SPACES[space]
         srgb = ImageCms.createProfile("sRGB")
         intent = ImageCms.getDefaultIntent(profile)
+        # Grey curves are few numbers: interpolating between some of them darkens shadows.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
         transform = ImageCms.buildTransform(
-            profile, srgb, mode, "RGB", ImageCms.Intent(min(max(intent, 0), 3))
+            profile, srgb, mode, "RGB", ImageCms.Intent(min(max(intent, 0), 3)), flags
         )
         name = ImageCms.getProfileDescription(profile).strip()
     except (ImageCms.PyCMSError, OSError, TypeError) as error:

@@ -133,12 +133,12 @@ class ImageSource(SourceBase):
         with decoding(path):
             self._orientation, notes = orientation_of(image)
             notes = (*notes, *profile_notes(image.info.get("icc_profile"), image.mode))
-            notes = (*notes, *_hdr_notes(image))
+            notes = (*notes, *_heif_notes(image))
             derivation = derivation_of(image.info)
             count = _pictures_in(image)
             check_frames(path, count)
             durations = frame_durations(path, image, count) if count > 1 else ()
-        width, height = image.size
+        self._screen = width, height = image.size
         if self._orientation in (5, 6, 7, 8):
             width, height = height, width
         facts: dict[str, Json] = {"format": image.format, "mode": image.mode}
@@ -170,7 +170,7 @@ class ImageSource(SourceBase):
         self._check_index(index)
         if self._animation is not None:
             with decoding(self.path):
-                self._animation.seek(index + _first_frame(self._animation))
+                self._animation = _at_frame(self._animation, index, self.path)
             return self._decode(self._animation, index, max_side)
         with open_pillow(self.path) as image:
             return self._decode(image, index, max_side)
@@ -204,6 +204,9 @@ class ImageSource(SourceBase):
         with decoding(self.path):
             _draft(image, draft, provenance)
             check_memory(self.path, _bytes_to_decode(image, max_side))
+            if self._animation is not None and image.size != self._screen:
+                # Pillow lets a frame that reaches beyond the screen enlarge the picture.
+                image = image.crop((0, 0, *self._screen))
             pixels = decode_rgb(image, max_side, provenance, self._orientation)
         size = (self._info.width, self._info.height)
         shown = (int(pixels.shape[1]), int(pixels.shape[0]))
@@ -291,8 +294,9 @@ def _to_rgb(image: Image, provenance: dict[str, Json]) -> np.ndarray:
 
 
 def _pictures_in(image: Image) -> int:
-    """Frames that a user wants: the further pictures of an MPO are previews of the first one."""
-    if image.format == "MPO":
+    """Frames that a user wants. An MPO's further pictures are previews of the first one; those of
+    a HEIC stand beside its main one, each of its own size."""
+    if image.format in ("MPO", "HEIF"):
         return 1
     return int(getattr(image, "n_frames", 1)) - _first_frame(image)
 
@@ -302,11 +306,25 @@ def _first_frame(image: Image) -> int:
     return int(bool(image.format == "PNG" and getattr(image, "default_image", False)))
 
 
-def _hdr_notes(image: Image) -> tuple[str, ...]:
+def _at_frame(image: Image, index: int, path: Path) -> Image:
+    """The animation at a frame; a PNG is opened anew to go back, which Pillow cannot always do."""
+    wanted = index + _first_frame(image)
+    if image.format == "PNG" and wanted < image.tell():
+        image.close()
+        image = open_pillow(path)
+    image.seek(wanted)
+    return image
+
+
+def _heif_notes(image: Image) -> tuple[str, ...]:
+    """What a HEIC holds beside what is shown of it."""
+    others = int(getattr(image, "n_frames", 1)) - 1 if image.format == "HEIF" else 0
+    beside = (f"{others} more pictures are in the file; the main one is shown",) if others else ()
     nclx = image.info.get("nclx_profile")
     transfer = nclx.get("transfer_characteristics") if isinstance(nclx, dict) else None
     name = _HDR.get(int(transfer)) if transfer is not None else None
-    return (f"HDR ({name}) shown without tone mapping: brightness is not as meant",) if name else ()
+    hdr = (f"HDR ({name}) shown without tone mapping: brightness is not as meant",) if name else ()
+    return beside + hdr
 
 
 def unsupported(path: Path, what: str) -> UnsupportedMediaError:

@@ -125,7 +125,7 @@ def page_rgb(page: Any, values: np.ndarray, provenance: MutableMapping[str, Json
         provenance["channels"] = "first"
     main = _eight_bits(page, values[:, :, :samples], provenance)
     if kind in ("CIELAB", "ICCLAB"):
-        if kind == "CIELAB":  # a* and b* are signed
+        if kind == "ICCLAB":  # Pillow takes a* and b* as signed, as CIELab has them
             main = main ^ np.array([0, 128, 128], np.uint8)
         return _profiled(main, "LAB", page, provenance)
     if kind == "SEPARATED":

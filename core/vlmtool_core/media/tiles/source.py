@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -176,6 +176,19 @@ class TiledSource(SourceBase):
         self._failed = True
         note = f"views of the whole stay coarse: {error.message}"
         self._info = replace(self._info, warnings=(*self._info.warnings, note))
+
+    def check(self) -> Iterator[int]:
+        """Decode all that is in the file, level by level from top to bottom; gives rows read.
+
+        Raises
+        ------
+        MediaError : something of it cannot be decoded
+        """
+        for level, (width, height) in enumerate(self._reader.sizes):
+            for top in range(0, height, BAND_ROWS):
+                rows = min(BAND_ROWS, height - top)
+                self._reader.read(level, 0, top, width, rows)
+                yield rows
 
     # Whole pictures --------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ import vlmtool_core.media.tiles.opening as tiles_opening
 import vlmtool_core.media.tiles.source as tiles_source
 import vlmtool_core.media.tiles.tiff as tiles_tiff
 from vlmtool_core.errors import BudgetExceededError, DamagedMediaError
-from vlmtool_core.media import open_media
+from vlmtool_core.media import open_media, scan
 from vlmtool_core.media.pixels import orient
 from vlmtool_core.media.tiles.store import halved, stores_folder
+from vlmtool_core.media.verifying import verify
 
 WIDTH, HEIGHT = 1501, 1103
 ORIENTATION = 0x0112
@@ -272,3 +273,12 @@ def test_a_truncated_one_is_damaged_where_it_ends(tmp_path: Path, name: str) -> 
         assert source.region(0, 0, 0, 64, 64).shape == (64, 64, 3)
         with pytest.raises(DamagedMediaError, match="truncated"):
             source.prepare()
+    (found,) = [verify(item) for item in scan([path])]
+    assert found.verdict == "damaged"
+    assert "truncated" in found.problems[0].message
+
+
+def test_a_whole_one_is_verified_part_by_part(tmp_path: Path) -> None:
+    pyramid(tmp_path / "a.tif", np.asarray(photo()), photometric="rgb", compression="zlib")
+    saved(tmp_path, "b.jpg")
+    assert [verify(item).verdict for item in scan([tmp_path])] == ["whole", "whole"]
