@@ -20,6 +20,7 @@ from vlmtool_core.media.volumes.letters import (
 _SMALLEST_AXIS = 1e-6
 # Cosine between rows and columns; more is no rounding but a broken header.
 _SQUARE = 0.01
+_SAME_MM = 0.01
 
 
 def plane_geometry(dataset: Any, index: int = 0) -> PlaneGeometry | None:
@@ -34,13 +35,37 @@ def plane_geometry(dataset: Any, index: int = 0) -> PlaneGeometry | None:
         return None
     if abs(np.dot(row, column)) > _SQUARE:
         return None
+    offset = _grid_offset(dataset, index, position[2])
+    if offset is None:
+        return None
+    x, y, z = np.add(position, offset * np.cross(row, column))
     return PlaneGeometry(
-        (position[0], position[1], position[2]),
+        (float(x), float(y), float(z)),
         row,
         column,
         (spacing.row_mm, spacing.column_mm),
         text(dataset, "FrameOfReferenceUID"),
     )
+
+
+def _grid_offset(dataset: Any, index: int, z: float) -> float | None:
+    """How far, in mm along row x column, a frame of a dose grid lies from the position stated.
+
+    0.0 for what is no dose grid; None where GridFrameOffsetVector says nothing that is allowed
+    (PS3.3 C.8.8.3.2): offsets, the first of them 0, or the z of straight axial planes.
+    """
+    offsets = numbers(dataset, "GridFrameOffsetVector")
+    if not offsets:
+        return 0.0
+    if index >= len(offsets) or not np.isfinite(offsets).all():
+        return None
+    if offsets[0] == 0:
+        return offsets[index]
+    axes = numbers(dataset, "ImageOrientationPatient")
+    straight = [abs(value) for value in axes] == [1, 0, 0, 0, 1, 0]
+    if not straight or abs(offsets[0] - z) > _SAME_MM:
+        return None
+    return (offsets[index] - z) * axes[0] * axes[4]
 
 
 def edge_letters(dataset: Any, index: int = 0) -> EdgeLetters | None:

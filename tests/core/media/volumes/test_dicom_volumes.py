@@ -193,3 +193,39 @@ def test_an_orientation_that_is_none_gives_neither_letters_nor_a_plane(tmp_path:
             PixelSpacing=[1, 1],
         )
         assert plane_geometry(pydicom.dcmread(path)) is None
+
+
+def test_frames_of_a_dose_grid_lie_at_their_offsets() -> None:
+    path = get_testdata_file("rtdose.dcm")
+    assert isinstance(path, str)
+    stated = pydicom.dcmread(path)
+    with open_media(path) as source:
+        volume = build_volume(source)
+    np.testing.assert_allclose(volume.affine[:3, 3], stated.ImagePositionPatient)
+    np.testing.assert_allclose(volume.voxel_mm, (10, 10, 5))
+    dose = stated.pixel_array * float(stated.DoseGridScaling)
+    assert volume.values.shape == dose.shape
+
+
+@pytest.mark.parametrize(
+    ("axes", "offsets", "expected"),
+    [
+        ([1, 0, 0, 0, 1, 0], [0, 3, 7], [10, 13, 17]),
+        ([-1, 0, 0, 0, 1, 0], [0, 3, 7], [10, 7, 3]),
+        ([1, 0, 0, 0, 1, 0], [10, 13, 17], [10, 13, 17]),
+        ([-1, 0, 0, 0, 1, 0], [10, 13, 17], [10, 13, 17]),
+        ([1, 0, 0, 0, 1, 0], [9, 13, 17], [None] * 3),
+        ([1, 0, 0, 0, 0, -1], [10, 13, 17], [None] * 3),
+        ([1, 0, 0, 0, 1, 0], [0, 3], [10, 13, None]),
+    ],
+)
+def test_offsets_of_dose_grids_are_of_two_kinds(
+    axes: list[float], offsets: list[float], expected: list[float | None]
+) -> None:
+    dataset = pydicom.Dataset()
+    dataset.ImageOrientationPatient = axes
+    dataset.ImagePositionPatient = [1, 2, 10]
+    dataset.PixelSpacing = [1, 1]
+    dataset.GridFrameOffsetVector = offsets
+    found = [plane_geometry(dataset, index) for index in range(3)]
+    assert [None if plane is None else plane.position[2] for plane in found] == expected
