@@ -38,10 +38,15 @@ def from_json(value: Json, path: Path) -> Exception:
             return built_in(message)
     kind = getattr(errors, name, None) if name else None
     if isinstance(kind, type) and issubclass(kind, VlmtoolError):
-        optional = {key: value.get(key) for key in ("remedy", "path", "field")}
-        return kind(message, **{k: None if v is None else str(v) for k, v in optional.items()})
+        remedy, field = (_text_or_none(value.get(key)) for key in ("remedy", "field"))
+        place = _text_or_none(value.get("path")) or path
+        return kind(message, remedy=remedy, path=place, field=field)
     log.error("%s: its decoder failed in an unexpected way: %s", path, message)
     return DamagedMediaError(f"cannot be decoded: {message}", path=path)
+
+
+def _text_or_none(value: Json) -> str | None:
+    return None if value is None else str(value)
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:

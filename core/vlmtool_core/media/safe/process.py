@@ -29,6 +29,8 @@ _MOST_WITHOUT_WAITING = 32 * 1024
 # Python and numpy have to be loaded first, on slow machines from a slow disk.
 START_S = 60.0
 _MOST_NOISE = 1 << 20
+# A process that closed its pipes is at its end.
+_LAST_WORDS_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +166,7 @@ class WorkerProcess:
             incoming = wire.read(self._popen.stdout, self._fetch)  # type: ignore[arg-type]
         except (OSError, FormatError):
             log.warning("decoder %d broke the protocol", self.pid, exc_info=True)
+            self._popen.kill()
             incoming = None
         finally:
             self.deadline = None
@@ -195,8 +198,11 @@ class WorkerProcess:
 
     def _end_of(self, waiting: int) -> None:
         """The worker is gone: find out why, and tell who waits."""
-        self._popen.kill()
-        code = self._popen.wait()
+        try:
+            code = self._popen.wait(_LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            code = self._popen.wait()
         cause = self._ending or ("time" if code == -getattr(signal, "SIGALRM", 0) else "crash")
         self.gone = (_in_words(code), cause)
         culprit = self._pending[0] if self._pending else waiting

@@ -75,11 +75,11 @@ class Worker:
             self._send({**answer, **work(request), **self._news(message)})
         except BrokenPipeError:
             raise
-        except Exception as error:
+        except BaseException as error:  # a decoder written in Rust panics with one of these
             log.info("a call failed", exc_info=True)
             self._fail(answer, message, error)
 
-    def _fail(self, answer: dict[str, object], message: wire.Message, error: Exception) -> None:
+    def _fail(self, answer: dict[str, object], message: wire.Message, error: BaseException) -> None:
         spent = failures.ran_out_of_memory(error)
         told = failures.to_json(error)
         self._send({**answer, "error": told, "spent": spent, **self._news(message)})
@@ -147,7 +147,7 @@ class Worker:
             return {"items": items, "end": True}
         try:
             ended = _fill(items, streams[number])
-        except Exception as error:
+        except BaseException as error:
             # What came before is good and goes first.
             del streams[number]
             log.info("a stream failed", exc_info=True)
