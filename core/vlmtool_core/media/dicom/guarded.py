@@ -11,6 +11,8 @@ from vlmtool_core.errors import BudgetExceededError, DamagedMediaError
 MOST_VALUE_BYTES = 1_000_000_000
 MOST_EMPTY_ELEMENTS = 1000
 _ELEMENT_HEADER = 8
+# Python sets aside what is asked for, whatever is left of the file.
+_LARGE_BYTES = 1 << 20
 _NOTHING = bytes(_ELEMENT_HEADER)
 
 
@@ -40,11 +42,12 @@ class GuardedStream:
                     path=self._path,
                 )
             return data
-        if size < 0 or size > MOST_VALUE_BYTES:
+        if size < 0 or size > _LARGE_BYTES:
             here = self._file.tell()
             left = self._file.seek(0, os.SEEK_END) - here
             self._file.seek(here)
-            if min(left, size if size >= 0 else left) > MOST_VALUE_BYTES:
+            size = min(left, size) if size >= 0 else left
+            if size > MOST_VALUE_BYTES:
                 raise BudgetExceededError(
                     f"a value of the header has {size} bytes, {MOST_VALUE_BYTES} are allowed",
                     path=self._path,

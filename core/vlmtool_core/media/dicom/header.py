@@ -80,20 +80,28 @@ def read_header(path: Path) -> Header:
 
 
 def _is_deflated(path: Path) -> bool:
-    from pydicom.filereader import read_file_meta_info
-
     with path.open("rb") as file:
         head = file.read(_META_BYTES)
     if head[128:132] != b"DICM" or DEFLATED.encode() not in head:
         return False
-    return str(read_file_meta_info(path).get("TransferSyntaxUID", "")) == DEFLATED
+    return str(_meta(path).get("TransferSyntaxUID", "")) == DEFLATED
+
+
+def _meta(path: Path) -> Any:
+    """The file meta group; a length that leaves the file reads no further than the file."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    with path.open("rb") as file:
+        guarded: Any = GuardedStream(file, str(path))
+        read_preamble(guarded, force=False)
+        return _read_file_meta_info(guarded)
 
 
 def _read_deflated(path: Path) -> Header:
     """Inflate with a limit: pydicom itself would follow a deflate bomb without one."""
-    from pydicom.filereader import read_dataset, read_file_meta_info
+    from pydicom.filereader import read_dataset
 
-    meta = read_file_meta_info(path)
+    meta = _meta(path)
     group_length = meta.get("FileMetaInformationGroupLength")
     if group_length is None:
         raise DamagedMediaError("the file meta group has no length", path=path)
@@ -201,7 +209,7 @@ def numbers(dataset: Any, keyword: str) -> list[float]:
         if value is None or value == "":
             return []
         return [float(item) for item in (value if is_multiple(value) else [value])]
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, NotImplementedError):  # an unknown VR
         return []
 
 
