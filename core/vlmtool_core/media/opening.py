@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.media.base import MediaSource
-from vlmtool_core.media.budget import check_file
+from vlmtool_core.media.budget import check_file, current_budget
 from vlmtool_core.media.containers import named, resolve
 from vlmtool_core.media.readers import PluginReader, connector, identify
 from vlmtool_core.media.sniffing import Signature
@@ -32,7 +32,8 @@ def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
     given = Path(path)
     path, files = resolve(given, files)
     with named(given, path):
-        size_bytes = sum(check_file(file) for file in files or (path,))
+        budget = current_budget()
+        size_bytes = sum(check_file(file, budget) for file in files or (path,))
         found = Signature.DICOM if files else identify(path)
         connect = connector() if isinstance(found, PluginReader) else ""
         if _belongs_here(path, files, found, connect):
