@@ -23,6 +23,8 @@ _TRANSFER_SYNTAX = 0x00020010
 _LONG_VRS = frozenset(
     [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"]
 )
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_ELEMENT, _LENGTH = struct.Struct("<HH2sH").unpack_from, struct.Struct("<I").unpack_from
 _MOST_DEPTH = 32
 # Keyword -> tag, and how a binary value is coded: a `struct` letter, "" for text.
 WANTED: Mapping[str, tuple[int, str]] = {
@@ -119,16 +121,21 @@ def skim(path: Path) -> SkimmedHeader | None:
                 return None
 
 
-def _skimmed(data: mmap.mmap) -> SkimmedHeader:
+def _begin(data: mmap.mmap) -> tuple[bool, int]:
+    """Whether value representations are explicit, and where the data set begins."""
     if data[128:132] != b"DICM":
         raise _UnusualError
     syntax, place = _file_meta(data)
     if syntax in ("", DEFLATED, EXPLICIT_BE):
         raise _UnusualError
-    explicit = syntax != IMPLICIT_LE
+    return syntax != IMPLICIT_LE, place
+
+
+def _skimmed(data: mmap.mmap) -> SkimmedHeader:
+    explicit, place = _begin(data)
     found: dict[str, bytes] = {}
     private: dict[int, bytes] = {}
-    last = 0
+    last, size, wanted = 0, len(data), _TAGS.get
     while True:
         tag, length, value = _element(data, place, explicit)
         if tag <= last:  # never so in a data set, always so in a run of zeros
@@ -138,8 +145,10 @@ def _skimmed(data: mmap.mmap) -> SkimmedHeader:
             break
         if tag > _LAST_PIXEL_TAG:
             raise _UnusualError  # no pixels: the full reader says what it is instead
-        place = _end(data, tag, length, value, explicit)
-        keyword = _TAGS.get(tag)
+        place = value + length
+        if length == _UNDEFINED or place > size:
+            place = _end(data, tag, length, value, explicit)
+        keyword = wanted(tag)
         if keyword is not None:
             found[keyword] = _checked(keyword, data[value:place])
         elif tag in _PRESENT_TAGS:
@@ -176,16 +185,15 @@ def _file_meta(data: mmap.mmap) -> tuple[str, int]:
 
 def _element(data: mmap.mmap, place: int, explicit: bool) -> tuple[int, int, int]:
     """Tag, length, and where the value begins."""
-    group, element = struct.unpack_from("<HH", data, place)
+    group, element, vr, length = _ELEMENT(data, place)
     tag = group << 16 | element
+    if explicit and vr in _SHORT_VRS:
+        return tag, length, place + 8
     if not explicit or group == 0xFFFE:
-        return tag, struct.unpack_from("<I", data, place + 4)[0], place + 8
-    vr = data[place + 4 : place + 6]
-    if vr in _LONG_VRS:
-        return tag, struct.unpack_from("<I", data, place + 8)[0], place + 12
-    if not (vr.isalpha() and vr.isupper()):
+        return tag, _LENGTH(data, place + 4)[0], place + 8
+    if vr not in _LONG_VRS:
         raise _UnusualError
-    return tag, struct.unpack_from("<H", data, place + 6)[0], place + 8
+    return tag, _LENGTH(data, place + 8)[0], place + 12
 
 
 def _end(data: mmap.mmap, tag: int, length: int, value: int, explicit: bool, depth: int = 0) -> int:
