@@ -15,6 +15,7 @@ from vlmtool_core.media.dicom.presentation_state import (
     is_presentation_state,
     read_presentation_state,
 )
+from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.media.readers import identify
 from vlmtool_core.media.sniffing import Signature
 from vlmtool_core.records import Json
@@ -46,13 +47,14 @@ def describe_object(path: Path) -> ObjectInfo | None:
     if header.keyword:
         return None
     dataset = header.dataset
-    sop = sop_class(dataset)
-    facts: dict[str, Json] = {
-        "format": "DICOM",
-        "modality": text(dataset, "Modality").upper(),
-        "sop_class": class_name(sop) or sop,
-        **_contents(dataset),
-    }
+    with decoding(path):
+        sop = sop_class(dataset)
+        facts: dict[str, Json] = {
+            "format": "DICOM",
+            "modality": text(dataset, "Modality").upper(),
+            "sop_class": class_name(sop) or sop,
+            **_contents(dataset),
+        }
     if is_presentation_state(path):
         facts |= read_presentation_state(path).facts()
     more = {keyword: text(dataset, keyword) for keyword in _IDENTIFYING}

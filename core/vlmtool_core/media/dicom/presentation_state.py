@@ -196,15 +196,19 @@ def states_for(files: Sequence[Path], series: str) -> tuple[StateReference, ...]
     found = []
     for path in states_beside(files)[:_MOST_READ]:
         try:
-            state = _read_once(path, path.stat().st_mtime_ns)
-        except OSError:
-            continue  # gone since the folder was looked through
+            state = known_state(path)
         except MediaError as error:
             log.warning("a presentation state was left out: %s", error.message)
             continue
         if series in state.series:
             found.append(StateReference(path, state.label, state.description))
     return tuple(found)
+
+
+def known_state(path: Path) -> PresentationState:
+    """A state, read again only when its file has changed; see `read_presentation_state`."""
+    check_file(path)
+    return _read_once(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=_MOST_READ)
@@ -222,7 +226,9 @@ def read_presentation_state(path: Path) -> PresentationState:
     """
     check_file(path)
     header = read_header(path)
-    dataset, sop = header.dataset, sop_class(header.dataset)
+    dataset = header.dataset
+    with decoding(path):
+        sop = sop_class(dataset)
     if sop not in _READ:
         raise UnsupportedMediaError(
             f"this is no greyscale or colour presentation state, but: {kind_of(sop)}",

@@ -23,7 +23,7 @@ from vlmtool_core.media.dicom.pipeline import Pipeline
 from vlmtool_core.media.dicom.presentation_state import (
     PresentationState,
     StateReference,
-    read_presentation_state,
+    known_state,
     states_for,
 )
 from vlmtool_core.media.dicom.presenting import (
@@ -64,7 +64,6 @@ class DicomSource(SourceBase):
         self._files = tuple(files) or (path,)
         self._open: OrderedDict[int, Pipeline] = OrderedDict()
         self._auto: Window | None = None
-        self._state: PresentationState | None = None
         first = self._object(0)
         self._times: list[float] | None = None
         with decoding(self._files[0]):
@@ -235,9 +234,7 @@ class DicomSource(SourceBase):
         ------
         MediaError : it is none, or broken
         """
-        if self._state is None or self._state.path != path:
-            self._state = read_presentation_state(path)
-        return self._state
+        return known_state(path)
 
     def is_presented(self, index: int, path: Path) -> bool:
         """Whether the presentation state at `path` is for a frame.

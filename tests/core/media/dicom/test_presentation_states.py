@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
 
 from vlmtool_core.cli.main import run_cli
-from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
+from vlmtool_core.errors import DamagedMediaError, MediaError, UnsupportedMediaError
 from vlmtool_core.media import Window, open_media, scan
 from vlmtool_core.media.dicom.presentation_graphics import (
     Area,
@@ -348,3 +350,34 @@ def test_render_shows_the_state(ct: Path, tmp_path: Path) -> None:
     assert run_cli([*asked, "--size", "64x64"]) == 0
     assert Image.open(out).size == (64, 64)
     assert run_cli([*asked[:-1], str(ct)]) != 0
+
+
+def test_a_state_that_has_changed_is_read_again(ct: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pr.dcm"
+    with open_media(ct) as source:
+        for rotation in (90, 180):
+            write_state(path, [CT], ImageRotation=rotation)
+            os.utime(path, ns=(rotation, rotation))
+            assert source.presented(0, path).rotation == rotation
+
+
+def test_flipped_bits_break_the_state_alone(ct: Path, tmp_path: Path) -> None:
+    """Whatever is broken: an error of ours, or a picture; and the pictures stay readable."""
+    path = write_state(tmp_path / "pr.dcm", [CT], [annotation([CT])], [LAYER], ImageRotation=90)
+    whole = path.read_bytes()
+    rng = random.Random(4)
+    broken = 0
+    with open_media(ct) as source:
+        plain = source.frame(0).pixels
+        for number in range(150):
+            data = bytearray(whole)
+            for _ in range(rng.choice((1, 3, 20))):
+                data[rng.randrange(132, len(data))] ^= 1 << rng.randrange(8)
+            path.write_bytes(data if number % 7 else data[: rng.randrange(len(data))])
+            os.utime(path, ns=(number, number))
+            try:
+                assert as_presented(source, 0, path).pixels.shape == plain.shape
+            except MediaError as error:
+                broken += bool(error.message)
+        assert np.array_equal(source.frame(0).pixels, plain)
+    assert 20 < broken < 150
