@@ -25,7 +25,7 @@ class PlayBar(QWidget):
         self.play = QToolButton()
         self.speed = QComboBox()
         self.loop = tool_button(self.tr("Loop"), "loop")
-        self.wall = push_button("", "clock", flat=True)
+        self.wall = push_button(self.tr("Time of day…"), "clock", flat=True)
         self.check = push_button(self.tr("Check for damage"), "video", flat=True)
         self.said = text_label("", "muted")
         self._build()
