@@ -74,6 +74,7 @@ def QT_TRANSLATE_NOOP(_context: str, text: str) -> str:
 
 # Keys and mouse gestures that belong to a panel or the picture, for the cheat sheet.
 _IN_PICTURE = QT_TRANSLATE_NOOP("actions", "In the picture")
+_IN_PLANES = QT_TRANSLATE_NOOP("actions", "In the three planes")
 _IN_REVIEW = QT_TRANSLATE_NOOP("actions", "In predictions and review")
 GESTURES: dict[str, tuple[tuple[str, str], ...]] = {
     _IN_PICTURE: (
@@ -89,6 +90,11 @@ GESTURES: dict[str, tuple[tuple[str, str], ...]] = {
         ("Enter", QT_TRANSLATE_NOOP("actions", "End a line, or put a measurement in the middle")),
         ("N", QT_TRANSLATE_NOOP("actions", "Next point of the measurement, for the arrows")),
         ("Esc", QT_TRANSLATE_NOOP("actions", "Give up what is being drawn")),
+    ),
+    _IN_PLANES: (
+        ("Wheel", QT_TRANSLATE_NOOP("actions", "Next plane (also arrow keys)")),
+        ("Click, drag", QT_TRANSLATE_NOOP("actions", "Where the planes meet")),
+        ("Ctrl + wheel", QT_TRANSLATE_NOOP("actions", "Zoom (double click: whole plane)")),
     ),
     _IN_REVIEW: (
         ("Enter", QT_TRANSLATE_NOOP("actions", "Accept")),

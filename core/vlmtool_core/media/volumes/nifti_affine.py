@@ -19,6 +19,8 @@ DIFFERENT_MM = 0.1
 
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 _SMALLEST_MM = 1e-6
+# Cosine between axes; less is the rounding of float32.
+_SHEARED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def placement_of(fields: Any, path: Path) -> Placement:
             notes.append(f"sform and qform differ by up to {apart:.1f} mm; sform is used")
     code = int(fields[f"{kind}_code"])
     sizes = np.linalg.norm(chosen[:3, :3], axis=0)
+    axes = chosen[:3, :3] / sizes
+    if float(np.abs(axes.T @ axes - np.eye(3)).max()) > _SHEARED:
+        notes.append(f"the {kind} shears: the axes are not at right angles, nor are angles true")
     return Placement(
         RAS_TO_LPS @ chosen,
         (float(sizes[0]), float(sizes[1]), float(sizes[2])),

@@ -193,6 +193,39 @@ def test_volumes_follow_one_another_with_their_times(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.values[2], data[:, :, 2, 1].T)
 
 
+@pytest.mark.parametrize("name", ["turned.nii", "turned.nii.gz"])
+def test_volumes_of_sagittal_slices_are_cut_axially(tmp_path: Path, name: str) -> None:
+    data = np.arange(360, dtype=np.int16).reshape(*SHAPE, 3)
+    # i to the back, j to the head, k to the left: RAS is (-k, -i, j).
+    affine = np.array([[0, 0, -1.0, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    with opened(save(tmp_path / name, data, affine)) as source:
+        assert (source.info.width, source.info.height, source.info.frame_count) == (4, 5, 18)
+        for index in (17, 0, 7, 6):
+            expected = data[:, index % 6, :, index // 6]
+            np.testing.assert_array_equal(source.modality_values(index), expected)
+        assert source.letters(0) == EdgeLetters("R", "L", "A", "P")
+
+
+def test_a_single_slice_is_a_picture_with_a_place(tmp_path: Path) -> None:
+    data = np.arange(30, dtype=np.int16).reshape(5, 6)
+    image = nibabel.Nifti1Image(data, np.diag([-2.0, -2, 3, 1]))
+    nibabel.save(image, tmp_path / "slice.nii")
+    with opened(tmp_path / "slice.nii") as source:
+        assert source.info.frame_count == 1
+        np.testing.assert_array_equal(source.modality_values(0), data.T)
+        with pytest.raises(UnsupportedMediaError, match="single slice"):
+            build_volume(source)
+
+
+def test_shear_is_told_and_makes_no_volume(tmp_path: Path) -> None:
+    affine = np.diag([2.0, 2, 3, 1])
+    affine[1, 2] = 0.6
+    with opened(save(tmp_path / "v.nii", np.zeros(SHAPE, np.int16), affine)) as source:
+        assert any("sform shears" in note for note in source.info.warnings)
+        with pytest.raises(UnsupportedMediaError, match=r"slant of 11\.3 degrees"):
+            build_volume(source)
+
+
 def test_a_pair_is_opened_by_either_file_and_found_once(tmp_path: Path) -> None:
     data = np.arange(120, dtype=np.int16).reshape(SHAPE)
     nibabel.save(nibabel.Nifti1Pair(data, np.eye(4)), tmp_path / "pair.img")
