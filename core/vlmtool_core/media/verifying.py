@@ -90,14 +90,15 @@ def verify(item: Discovered, cancel: CancelToken | None = None) -> Verification:
 def _of_frames(item: Discovered, source: MediaSource, cancel: CancelToken) -> Verification:
     expected = source.info.frame_count or 0
     problems: list[ErrorInfo] = []
+    corrupt = 0
     for index in range(expected):
         cancel.check()
         try:
-            source.frame(index)
+            corrupt += bool(source.frame(index).provenance.get("corrupt"))
         except MediaError as error:
             problems.append(ErrorInfo.from_exception(error))
     delivered = expected - len(problems)
-    found = (item.name, item.kind, expected, delivered, 0)
+    found = (item.name, item.kind, expected, delivered, corrupt)
     return Verification(*found, source.info.warnings, tuple(problems))
 
 

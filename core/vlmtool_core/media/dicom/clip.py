@@ -14,9 +14,11 @@ from vlmtool_core.errors import DamagedMediaError, UnsupportedMediaError
 from vlmtool_core.media.budget import check_frames, check_pixels
 from vlmtool_core.media.dicom.fragments import Fragment
 from vlmtool_core.media.dicom.header import Header
+from vlmtool_core.media.safe import life
 from vlmtool_core.media.video.container import packets, picture_tracks, reading
 from vlmtool_core.media.video.decode import Shown
 from vlmtool_core.media.video.rendering import Display, Renderer
+from vlmtool_core.records import Json
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -85,6 +87,8 @@ class _Index:
 class EncapsulatedClip:
     """The frames of an encapsulated video, by their order of showing. Not thread-safe.
 
+    provenance : how the last frame came to be: matrix, fields, errors met by the decoder
+
     Raises
     ------
     DamagedMediaError : FFmpeg cannot read the stream, or it holds no frame
@@ -101,6 +105,7 @@ class EncapsulatedClip:
         self._frames: Generator[tuple[int, VideoFrame]] | None = None
         self._next = 0
         self._pending: tuple[int, VideoFrame] | None = None
+        self.provenance: dict[str, Json] = {}
         self._index = self._read_index()
         check_frames(header.path, len(self._index.pts))
 
@@ -173,20 +178,10 @@ class EncapsulatedClip:
         """For streams without times (bare MPEG-2, H.264): as many as can be decoded."""
         container, stream, joined = self._open()
         try:
-            return sum(1 for _ in self._pictures(container, stream))
+            return sum(1 for _ in _pictures(container, stream))
         finally:
             container.close()
             joined.close()
-
-    @staticmethod
-    def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        import av.error
-
-        for packet in packets(container, stream):
-            try:
-                yield from packet.decode()
-            except av.error.FFmpegError:
-                continue  # the frame it held is then missing, and read as missing
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -208,7 +203,9 @@ class EncapsulatedClip:
                 f"the header says {self._size[1]} x {self._size[0]}",
                 path=self._header.path,
             )
-        return self._renderer.rgb(Shown(index, picture), None)[0]
+        pixels, said = self._renderer.rgb(Shown(index, picture), None)
+        self.provenance = {key: value for key, value in said.items() if key != "decoder"}
+        return pixels
 
     def _reach(self, index: int) -> VideoFrame | None:
         """Decode on to a frame, or from the key frame before it."""
@@ -257,7 +254,8 @@ class EncapsulatedClip:
             if anchor:
                 with reading(self._header.path):
                     container.seek(self._index.pts[anchor], stream=stream, backward=True)
-            for ordinal, picture in enumerate(self._pictures(container, stream)):
+            # A picture that breaks the decoder is skipped, and read as missing.
+            for ordinal, picture in enumerate(_pictures(container, stream)):
                 place = self._place(picture, ordinal)
                 # Pictures between the demuxer's landing and the key frame may lack references.
                 if place is not None and place >= anchor:
@@ -280,3 +278,15 @@ class EncapsulatedClip:
         frames, self._frames, self._pending = self._frames, None, None
         if frames is not None:
             frames.close()
+
+
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """All that can be decoded, in the order of showing."""
+    import av.error
+
+    for packet in packets(container, stream):
+        life.sign()
+        try:
+            yield from packet.decode()
+        except av.error.FFmpegError:
+            continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,7 @@ from vlmtool_core.media.dicom.syntaxes import (
     syntax_of,
 )
 from vlmtool_core.media.pictures.images import decoding
+from vlmtool_core.records import Json
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,11 @@ class PixelReader:
             chosen = self._syntax.choices(self.bits_stored)[0]
         failed = " and ".join(decoder_version(one) for one in self._passed_over)
         return decoder_version(chosen) + (f" ({failed} cannot decode it)" if failed else "")
+
+    @property
+    def provenance(self) -> Mapping[str, Json]:
+        """What there is to say of how the last frame of an encapsulated video came to be."""
+        return {} if self._clip is None else self._clip.provenance
 
     @property
     def times_s(self) -> tuple[float, ...] | None:

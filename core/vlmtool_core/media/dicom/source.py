@@ -315,6 +315,7 @@ class DicomSource(SourceBase):
         else:
             pixels = pipeline.grey(position, window, self._automatic, provenance)
         provenance["decoder"] = pipeline.reader.decoder
+        provenance.update(pipeline.reader.provenance)
         # What a caption may say of the picture; none of it identifies a person.
         provenance["facts"] = {k: v for k, v in self._info.facts.items() if k in _SPOKEN_FACTS}
         return self._finished(pipeline, pixels, index, max_side, provenance)

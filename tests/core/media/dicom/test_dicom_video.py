@@ -12,9 +12,10 @@ from coded_dicoms import even, items, write_coded
 from media_clips import HEIGHT, WIDTH, numbered_frame, read_number, write_clip
 
 from vlmtool_core.errors import DamagedMediaError
-from vlmtool_core.media import open_media
+from vlmtool_core.media import open_media, scan
 from vlmtool_core.media.dicom.clip import JoinedFragments
 from vlmtool_core.media.dicom.fragments import Fragment
+from vlmtool_core.media.verifying import verify
 
 JPEG = "1.2.840.10008.1.2.4"
 COUNT = 40
@@ -170,3 +171,19 @@ def test_joined_fragments_read_like_one_file(tmp_path: Path) -> None:
         assert read == expected[start : start + size]
     assert joined.seek(0, 2) == len(expected)
     joined.close()
+
+
+def test_verify_counts_missing_and_corrupt_frames(tmp_path: Path) -> None:
+    whole = clip_bytes(tmp_path, "clip.mp4", "libx264", 0)
+    path = wrapped(tmp_path / "whole.dcm", whole, "102")
+    (item,) = scan([path])
+    assert verify(item).verdict == "whole"
+    torn = bytearray(whole)
+    start = whole.index(b"mdat") + 200
+    for place in range(start, start + 900, 3):
+        torn[place] ^= 0x5A
+    broken = wrapped(tmp_path / "broken.dcm", bytes(torn), "102")
+    (item,) = scan([broken])
+    found = verify(item)
+    assert found.verdict == "damaged"
+    assert found.corrupt or found.delivered < found.expected == COUNT
