@@ -30,9 +30,16 @@ def items_of(
         raise UsageError(
             "holds no picture, DICOM or video",
             path=path,
-            remedy="Name a folder with images, DICOM or video, or one file.",
+            remedy=_remedy(path),
         )
     return items
+
+
+def _remedy(path: Path) -> str:
+    archives = sorted(path.glob("*.zip")) if path.is_dir() else []
+    if archives:
+        return f"Archives are opened when they are named themselves: {archives[0]}"
+    return "Name a folder with images, DICOM or video, or one file."
 
 
 def _item(found: Discovered) -> ItemRef:

@@ -61,7 +61,7 @@ def info(path: Path, identifying: bool, as_json: bool) -> None:
         return
     try:
         with open_media(path) as source:
-            values = _values(source.info, identifying)
+            values = _values(source.info, identifying) | {"path": str(path)}
             values["geometry"] = placement_facts(source)
             values["damage"] = _damage(source)
             # A video's warnings are complete once its index is read.

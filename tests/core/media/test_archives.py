@@ -24,6 +24,7 @@ from PIL import Image
 from pydicom.uid import generate_uid
 
 from vlmtool_core import paths
+from vlmtool_core.batch.folder import items_of
 from vlmtool_core.errors import (
     BudgetExceededError,
     CancelledError,
@@ -31,6 +32,7 @@ from vlmtool_core.errors import (
     MediaNotFoundError,
     StorageError,
     UnsupportedMediaError,
+    UsageError,
 )
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media import archives, open_media, scan
@@ -54,6 +56,7 @@ def png(shade: int = 90) -> bytes:
 
 
 def zipped(path: Path, files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    path.parent.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name), data, method)
@@ -120,6 +123,18 @@ def test_archives_in_folders_are_left_alone(tmp_path: Path) -> None:
     zipped(tmp_path / "folder.zip", {"a.png": png()})
     (tmp_path / "b.png").write_bytes(png())
     assert names(tmp_path) == {"b.png": "image"}
+
+
+def test_a_run_takes_an_archive_and_tells_of_those_in_a_folder(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "in" / "X.zip", {"a.png": png(), **slices(tmp_path)})
+    found = {item.item: (item.kind, len(item.files)) for item in items_of(path)}
+    assert found == {
+        "X.zip/a.png": (MediaKind.IMAGE, 0),
+        "X.zip/study/ct": (MediaKind.DICOM, 4),
+    }
+    with pytest.raises(UsageError) as caught:
+        items_of(path.parent)
+    assert str(path) in caught.value.remedy
 
 
 def test_hidden_files_and_what_macs_add_are_left_out(tmp_path: Path) -> None:
