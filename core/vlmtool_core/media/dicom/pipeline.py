@@ -12,8 +12,8 @@ from vlmtool_core.media.base import Window
 from vlmtool_core.media.dicom import voi
 from vlmtool_core.media.dicom.bits import is_signed, keep_stored_bits, stored_bits
 from vlmtool_core.media.dicom.colour import icc_notes, icc_profile, rgb_of, to_srgb
-from vlmtool_core.media.dicom.functional_groups import differs_by_frame
-from vlmtool_core.media.dicom.header import Header
+from vlmtool_core.media.dicom.functional_groups import differs_by_frame, functional_group
+from vlmtool_core.media.dicom.header import Header, text
 from vlmtool_core.media.dicom.palette import Palette, has_supplemental_palette, palette_of
 from vlmtool_core.media.dicom.photometric import (
     PALETTE,
@@ -23,6 +23,7 @@ from vlmtool_core.media.dicom.photometric import (
     photometric_of,
 )
 from vlmtool_core.media.dicom.pixels import PixelReader
+from vlmtool_core.media.dicom.real_world import unit_of
 from vlmtool_core.media.dicom.transform import Transform, transform_of
 from vlmtool_core.media.pictures.images import decoding
 from vlmtool_core.records import Json
@@ -46,6 +47,7 @@ class Pipeline:
             check_photometric(header)
             self.is_colour = is_colour(header.dataset)
             self._supplemental = has_supplemental_palette(header.dataset)
+        self._one_unit: bool | None = None
         self._transforms: dict[int, Transform] = {}
         self._palette: Palette | None = None
         self._last: tuple[int, np.ndarray, str] | None = None
@@ -79,12 +81,23 @@ class Pipeline:
 
     def has_one_unit(self) -> bool:
         """Whether values of all frames are in the same unit."""
+        if self._one_unit is None:
+            with decoding(self.header.path):
+                units = {self.transform(frame).unit for frame in self._examples()}
+            self._one_unit = len(units) == 1
+        return self._one_unit
+
+    def _examples(self) -> list[int]:
+        """A frame for each combination of elements that a unit may come from."""
         dataset = self.header.dataset
-        if not any(differs_by_frame(dataset, keyword) for keyword in _UNIT_GROUPS):
-            return True
-        count = self.reader.frame_count
-        with decoding(self.header.path):
-            return len({transform_of(self.header, frame).unit for frame in range(count)}) == 1
+        seen: dict[tuple[bool, str, bool, str], int] = {}
+        if any(differs_by_frame(dataset, keyword) for keyword in _UNIT_GROUPS):
+            for frame in range(self.reader.frame_count):
+                rescale, world = (functional_group(dataset, frame, name) for name in _UNIT_GROUPS)
+                stated = "" if rescale is None else text(rescale, "RescaleType")
+                unit = "" if world is None else unit_of(world)
+                seen.setdefault((rescale is None, stated, world is None, unit), frame)
+        return list(seen.values()) or [0]
 
     def facts(self) -> dict[str, Json]:
         """How stored values become modality values, in words."""

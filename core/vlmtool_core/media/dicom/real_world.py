@@ -90,7 +90,7 @@ def _map(item: Any, signed: bool) -> RealWorldMap | None:
     first, last = ends
     if first is None or last is None or first > last:
         return None
-    unit, label = _unit(item), text(item, "LUTLabel") or text(item, "LUTExplanation")
+    unit, label = unit_of(item), text(item, "LUTLabel") or text(item, "LUTExplanation")
     table = numbers(item, "RealWorldValueLUTData")
     if table:
         whole = len(table) == last - first + 1
@@ -111,7 +111,8 @@ def _end(item: Any, keyword: str, signed: bool) -> float | None:
     return value - 65536 if signed and value > 32767 else value
 
 
-def _unit(item: Any) -> str:
+def unit_of(item: Any) -> str:
+    """The unit of an item of the sequence, "" for none: a code of UCUM as a rule."""
     codes = list(item.get("MeasurementUnitsCodeSequence") or ())
     code = text(codes[0], "CodeValue")[:16] if codes else ""
     return _UNITS.get(code, code)
