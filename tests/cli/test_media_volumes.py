@@ -99,7 +99,11 @@ def test_info_says_why_a_series_has_no_planes(
     ("options", "named"),
     [
         (("--plane", "axial", "--frame", "5"), "there is no axial plane 5; there are 5"),
-        (("--plane", "coronal", "--overlays"), "overlays lie on frames"),
+        (("--plane", "coronal", "--overlays"), "[--overlays] it is drawn on frames"),
+        (
+            ("--plane", "coronal", "--presentation-state", "state.dcm"),
+            "Leave out --presentation-state or --plane.",
+        ),
         (("--plane", "oblique"), "oblique"),
     ],
 )

@@ -125,7 +125,8 @@ def render(
     with open_media(path) as source:
         chosen = None if window is None else chosen_window(window, source.info)
         if plane is not None:
-            shown = render_plane(source, plane, frame, chosen, box, overlays=overlays)
+            asked = {"--overlays": overlays, "--presentation-state": state is not None}
+            shown = render_plane(source, plane, frame, chosen, box, drawn=asked)
         else:
             _check_frame(source.info, frame)
             side = box and fitting_side(source.info.width, source.info.height, box)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from vlmtool_core.cli.console import progress_on_stderr
 from vlmtool_core.cli.interrupts import cancel_on_interrupt
 from vlmtool_core.errors import UsageError
@@ -17,21 +19,28 @@ def render_plane(
     window: Window | None,
     box: tuple[int, int] | None,
     *,
-    overlays: bool,
+    drawn: Mapping[str, bool],
 ) -> Frame:
     """Plane `number` of that name, from 0, fitted into `box` (width, height).
 
+    drawn : options for what is drawn on frames, and whether they were given
+
     Raises
     ------
-    UsageError : there is no such plane, or overlays are asked for, which lie on frames
+    UsageError : there is no such plane, or something is asked for that lies on frames
     MediaError : it is no volume, or cannot be decoded
     """
     from vlmtool_core.media.volumes.axes import Plane
     from vlmtool_core.media.volumes.building import build_volume
     from vlmtool_core.media.volumes.rendering import plane_frame
 
-    if overlays:
-        raise UsageError("overlays lie on frames, not on planes", field="--overlays")
+    for option, given in drawn.items():
+        if given:
+            raise UsageError(
+                "it is drawn on frames, not on planes through a volume",
+                field=option,
+                remedy=f"Leave out {option} or --plane.",
+            )
     with cancel_on_interrupt() as cancel, progress_on_stderr("Reading the volume") as progress:
         volume = build_volume(source, progress=progress, cancel=cancel)
     plane = Plane(name)
