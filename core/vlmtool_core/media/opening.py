@@ -33,14 +33,15 @@ def open_media(path: Path | str, files: Sequence[Path] = ()) -> MediaSource:
     path, files = resolve(given, files)
     with named(given, path):
         budget = current_budget()
-        size_bytes = sum(check_file(file, budget) for file in files or (path,))
+        for file in files or (path,):
+            check_file(file, budget)
         found = Signature.DICOM if files else identify(path)
         connect = connector() if isinstance(found, PluginReader) else ""
         if _belongs_here(path, files, found, connect):
             return open_here(path, files)
         from vlmtool_core.media.safe.source import RemoteSource
 
-        return RemoteSource(path, files, size_bytes, connect)
+        return RemoteSource(path, files, connect)
 
 
 def open_here(path: Path, files: Sequence[Path] = ()) -> MediaSource:

@@ -87,7 +87,7 @@ class Pool:
         ------
         MediaError : and whatever else the function raises
         """
-        limit_s = seconds_for(path.stat().st_size if path.is_file() else 0)
+        limit_s = seconds_for(stored_bytes(path))
         request = {"op": "run", "name": name, "arguments": list(arguments)}
         for last in (False, False, True):
             worker = self.choose()
@@ -176,6 +176,13 @@ def _end_if_needed(worker: WorkerProcess) -> None:
     elif worker.over_memory(settings_in_force().decode_memory_mb * 1_000_000):
         log.warning("decoder %d is over its memory limit and is ended", worker.pid)
         worker.end("memory")
+
+
+def stored_bytes(path: Path) -> int:
+    """Of a file on its disk; holes, which cost no time to make, give no time to read."""
+    status = path.stat()
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else min(status.st_size, 512 * blocks)
 
 
 def seconds_for(size_bytes: int, pixels: int = 0) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from vlmtool_core.errors import DamagedMediaError, FormatError
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.safe import failures, wire
-from vlmtool_core.media.safe.pool import Pool, failure, pool, seconds_for
+from vlmtool_core.media.safe.pool import Pool, failure, pool, seconds_for, stored_bytes
 from vlmtool_core.media.safe.process import GoneError, WorkerProcess
 from vlmtool_core.media.sources import SourceBase
 from vlmtool_core.records import Frame
@@ -43,7 +43,7 @@ class _Binding:
 class RemoteSource(SourceBase):
     """What `open_media` gives for a file that is decoded in a worker; see `media.safe`.
 
-    files : the slices of a series; size_bytes : of all of them
+    files : the slices of a series
     connect : "module:function" that makes the readers of plugins known, "" without them
 
     Raises
@@ -51,10 +51,10 @@ class RemoteSource(SourceBase):
     MediaError : the file cannot be opened, or its decoder did not survive it
     """
 
-    def __init__(self, path: Path, files: Sequence[Path], size_bytes: int, connect: str) -> None:
+    def __init__(self, path: Path, files: Sequence[Path] = (), connect: str = "") -> None:
         self._path = path
         self._open_request = {"op": "open", "path": path, "files": files, "connect": connect}
-        self._size_bytes = size_bytes
+        self._size_bytes = sum(stored_bytes(file) for file in files or (path,))
         self._binding: _Binding | None = None
         self._let_go: Any = None
         self._kept: dict[tuple[str, str], Any] = {}
