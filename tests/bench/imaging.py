@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ import pydicom
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import generate_uid
+from tests.bench import huge_pictures
 from tests.bench.common import Measurement, fresh_home
 
 from vlmtool_core.media import Window, open_media, scan
@@ -30,6 +33,7 @@ from vlmtool_core.media.volumes.rendering import grey_picture
 SLICES = 300
 LISTED = int(os.environ.get("BENCH_SLICES", "3000"))
 PHOTOS = 12
+HUGE_SIDE = int(os.environ.get("BENCH_HUGE_SIDE", "30000"))
 VIDEO_FRAMES = 600
 LONG_FRAMES = 2 * 3600 * 25
 
@@ -44,6 +48,27 @@ def bench() -> Iterator[Measurement]:
         yield from _video(folder)
         yield from _long_video(folder)
         yield from _photos(folder)
+        yield from _huge(folder)
+
+
+def _huge(folder: Path) -> Iterator[Measurement]:
+    """30,000 x 30,000 pixels in a process of its own, so that its memory can be told."""
+    writers = {
+        "tiled TIFF": (huge_pictures.write_pyramid, "a.tif"),
+        "TIFF in strips": (huge_pictures.write_strip_tiff, "b.tif"),
+        "JPEG": (huge_pictures.write_jpeg, "a.jpg"),
+        "PNG": (huge_pictures.write_png, "a.png"),
+    }
+    for name, (write, file) in writers.items():
+        small = write(folder / f"small-{file}", 1024)
+        path = write(folder / file, HUGE_SIDE)
+        command = [sys.executable, "-m", "tests.bench.huge_pictures", str(path), str(small)]
+        environment = {**os.environ, "VLMTOOL_DECODE": "here"}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        seconds, peak = (float(word) for word in run.stdout.split())
+        yield Measurement(f"first view of a {HUGE_SIDE}² {name}", seconds, "s", 2)
+        yield Measurement("most memory for it", peak, "MB", 512)
+        path.unlink()
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 JXL_CODESTREAM = b"\xff\x0a"
 JXL_CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
+_MOST_EXIF = 1 << 20
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -54,6 +56,23 @@ def _png(head: bytes) -> CodedHeader | None:
         return None  # frames over each other
     width, height, bits, kind = struct.unpack_from(">IIBB", head, 16)
     return CodedHeader("PNG", width, height, bits, _PNG_CHANNELS.get(kind, 3))
+
+
+def exif_of_png(path: Path) -> bytes:
+    """The eXIf chunk of a PNG, which may stand behind its pixels; b"" without one.
+
+    Raises
+    ------
+    OSError
+    """
+    with path.open("rb") as file:
+        file.seek(len(_PNG))
+        while len(start := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", start)
+            if kind == b"eXIf" and length <= _MOST_EXIF:
+                return b"Exif\0\0" + file.read(length)
+            file.seek(length + 4, 1)
+    return b""
 
 
 def _jpeg(head: bytes) -> CodedHeader | None:

@@ -29,6 +29,7 @@ from vlmtool_core.media.budget import (
     scaled_size,
 )
 from vlmtool_core.media.pictures.animation import frame_durations, start_times
+from vlmtool_core.media.pictures.coded_headers import exif_of_png
 from vlmtool_core.media.pictures.colour import profile_notes, to_srgb
 from vlmtool_core.media.pictures.deep import GreyPage
 from vlmtool_core.media.pictures.derived import derivation_of
@@ -229,6 +230,12 @@ def decoder_name() -> str:
 def orientation_of(image: Image) -> tuple[int, tuple[str, ...]]:
     """EXIF orientation 1 to 8, and a warning when the EXIF block is broken."""
     try:
+        if image.format == "PNG" and "exif" not in image.info:
+            # Pillow would decode all pixels to see whether the block comes after them.
+            block = exif_of_png(Path(getattr(image, "filename", "")))
+            if not block:
+                return 1, ()
+            image.info["exif"] = block
         value = image.getexif().get(ORIENTATION, 1)
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError) as error:
         return 1, (f"the EXIF block is damaged ({error}); the orientation is not applied",)

@@ -130,6 +130,23 @@ def test_every_mode_becomes_rgb(tmp_path: Path, name: str, mode: str) -> None:
     assert frame.pixels[:, -8:].mean() > 190
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_exif_of_a_png_may_stand_behind_its_pixels(tmp_path: Path, behind: bool) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    path = tmp_path / "a.png"
+    Image.fromarray(as_stored(upright(), 6)).save(path, exif=exif)
+    written = path.read_bytes()
+    if behind:
+        begin = written.index(b"eXIf") - 4
+        end = begin + 12 + struct.unpack_from(">I", written, begin)[0]
+        last = written.index(b"IEND") - 4
+        written = written[:begin] + written[end:last] + written[begin:end] + written[last:]
+        path.write_bytes(written)
+    with open_media(path) as source:
+        assert np.array_equal(source.frame().pixels, upright())
+
+
 def test_transparency_is_shown_over_white(tmp_path: Path) -> None:
     path = tmp_path / "logo.png"
     picture = np.zeros((10, 10, 4), np.uint8)
