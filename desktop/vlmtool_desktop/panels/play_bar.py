@@ -30,7 +30,7 @@ class PlayBar(QWidget):
         self.said = text_label("", "muted")
         self._build()
         self.show_playing(playing=False)
-        theme().changed.connect(lambda: self.show_playing(playing=self._playing))
+        theme().changed.connect(self._recolour)
 
     def _build(self) -> None:
         self.speed.setAccessibleName(self.tr("Speed"))
@@ -54,6 +54,9 @@ class PlayBar(QWidget):
         layout.addWidget(self.line)
         layout.addLayout(controls)
         self.setObjectName("page")
+
+    def _recolour(self) -> None:
+        self.show_playing(playing=self._playing)
 
     def show_playing(self, *, playing: bool) -> None:
         """What the button does next."""
