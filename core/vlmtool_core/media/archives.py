@@ -121,7 +121,8 @@ class Archive:
         """Under another name first: a kill leaves nothing that looks whole."""
         temporary: Path | None = None
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            # Patients' pictures: for nobody but this user.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_room(self.folder, member.size)
             handle, made = tempfile.mkstemp(dir=self.folder, suffix=".part")
             temporary = Path(made)

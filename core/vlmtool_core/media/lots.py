@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vlmtool_core.errors import MediaError, MediaNotFoundError, UnsupportedMediaError
+from vlmtool_core.errors import MediaError, UnsupportedMediaError
 from vlmtool_core.jobs import CancelToken
 from vlmtool_core.media.archives import Archive, open_archive
-from vlmtool_core.media.readers import claims_media
-from vlmtool_core.media.sniffing import Signature, read_head, sniff
+from vlmtool_core.media.readers import PluginReader, claims_media, identify
+from vlmtool_core.media.sniffing import Signature
 from vlmtool_core.media.walking import is_hidden, walk
-from vlmtool_core.media.zip_directory import Refused
+from vlmtool_core.media.zip_directory import Refused, is_plain
 from vlmtool_core.records import natural_key
 
-_ARCHIVE_SUFFIXES = frozenset({".zip"})
+_ARCHIVE_SUFFIX = ".zip"
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def lots(roots: Sequence[Path], cancel: CancelToken) -> Iterator[Lot]:
         yield Lot(files)
 
 
-def _kind(file: Path) -> Signature:
+def _kind(file: Path) -> Signature | PluginReader:
     try:
-        return sniff(read_head(file)) if file.is_file() else Signature.NONE
-    except MediaNotFoundError:
+        return identify(file) if file.is_file() else Signature.NONE
+    except MediaError:
         return Signature.NONE  # told when it is looked at
 
 
@@ -92,28 +92,39 @@ def _in_archive(path: Path) -> Iterator[Lot]:
     for name in archive.members:
         if any(is_hidden(part) for part in name.split("/")):
             continue
-        if Path(name).suffix.lower() in _ARCHIVE_SUFFIXES:
+        if _is_archive(name):
             refused.append(Refused(name, "archives in an archive are not opened"))
         else:
             folders[name.rpartition("/")[0]].append(path / name)
-    told = _told(path, refused, everything=not folders)
+    told = _told(archive, refused, everything=not folders)
     yield Lot((), told, named=path)
     for folder in sorted(folders, key=natural_key):
         files = sorted(folders[folder], key=lambda file: natural_key(file.name))
         yield Lot(files, archive=archive, named=path)
 
 
+def _is_archive(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVE_SUFFIX)
+
+
 def _told(
-    path: Path, refused: Sequence[Refused], *, everything: bool
+    archive: Archive, refused: Sequence[Refused], *, everything: bool
 ) -> list[tuple[Path, MediaError]]:
     """One error per reason; names that claim nothing are passed over, as they are in a folder."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for entry in refused:
         name = Path(entry.name)
-        claims = claims_media(name) or name.suffix.lower() in ("", *_ARCHIVE_SUFFIXES)
+        claims = claims_media(name) or name.suffix.lower() in ("", _ARCHIVE_SUFFIX)
         if claims or everything:
             reasons[entry.reason].append(entry.name)
-    return [(path, _refusal(path, reason, names)) for reason, names in sorted(reasons.items())]
+    found = []
+    for reason, names in sorted(reasons.items()):
+        # A place of its own, where the name is one: so it is known again when it is added again.
+        opened = names[0] in archive.members and not _is_archive(names[0])
+        own = is_plain(names[0]) and not opened
+        where = archive.path / names[0] if own else archive.path
+        found.append((where, _refusal(where, reason, names)))
+    return found
 
 
 def _refusal(path: Path, reason: str, names: Sequence[str]) -> MediaError:

@@ -157,10 +157,15 @@ def _sorted_out(entries: Iterable[zipfile.ZipInfo]) -> Directory:
     return Directory(members, tuple(refused), "\n".join(raw).encode())
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name stays within the archive, on every system."""
+    parts = name.split("/")
+    return not (any(part in ("", ".", "..") for part in parts) or ":" in parts[0] or "\0" in name)
+
+
 def _refusal(entry: zipfile.ZipInfo, name: str) -> str:
     """Why an entry is not opened, "" when it may be."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or ":" in parts[0] or "\0" in name:
+    if not is_plain(name):
         return "its name leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "it is a link"

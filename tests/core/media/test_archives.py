@@ -182,9 +182,9 @@ def test_encrypted_files_are_refused_by_their_number(tmp_path: Path) -> None:
         elif data[place : place + 4] == b"PK\x01\x02":
             data[place + 8] |= 1
     path.write_bytes(data)
-    assert list(names(path).values()) == [
-        "0.png and 2 more in the archive: not opened, it is encrypted"
-    ]
+    assert names(path) == {
+        "X.zip/0.png": "0.png and 2 more in the archive: not opened, it is encrypted"
+    }
     with pytest.raises(UnsupportedMediaError, match="encrypted"):
         open_media(path)
     with pytest.raises(MediaNotFoundError, match="encrypted"):
@@ -203,9 +203,14 @@ def test_archives_in_archives_are_not_opened(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "in.zip", {"a.png": png()})
     found = names(zipped(tmp_path / "X.zip", {"in.zip": inner.read_bytes(), "b.png": png()}))
     assert found.pop("X.zip/b.png") == "image"
-    assert list(found.values()) == [
-        "in.zip in the archive: not opened, archives in an archive are not opened"
-    ]
+    assert found == {
+        "X.zip/in.zip": "in.zip in the archive: not opened, archives in an archive are not opened"
+    }
+    with Project.create(tmp_path / "project") as project:
+        for _ in range(3):  # what is refused does not become more
+            report = project.add([tmp_path / "X.zip"])
+            assert len(report.unreadable) == 1
+            assert project.count() == 2
 
 
 # Bombs ---------------------------------------------------------------------------------------
@@ -323,6 +328,13 @@ def test_what_is_inflated_once_is_used_again(tmp_path: Path) -> None:
     first.write_bytes(bytes(first.stat().st_size))  # as a crash of the machine may leave it
     archives._archive.cache_clear()
     assert located(path / "a.png").read_bytes() == png()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are a matter of POSIX systems here")
+def test_nobody_else_can_read_what_is_inflated(tmp_path: Path) -> None:
+    made = located(zipped(tmp_path / "X.zip", {"a.png": png()}) / "a.png")
+    assert made.stat().st_mode & 0o077 == 0
+    assert made.parent.stat().st_mode & 0o077 == 0
 
 
 def test_an_archive_that_changed_is_inflated_anew(tmp_path: Path) -> None:
