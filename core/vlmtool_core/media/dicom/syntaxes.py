@@ -121,7 +121,14 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 }
 # JPEG processes that the standard retired before anyone used them (PS3.5 of 2001).
 _RETIRED_JPEG = frozenset(f"{_JPEG}.{number}" for number in (*range(52, 57), *range(58, 67)))
-_LOSSY_JPEG = frozenset((f"{_JPEG}.50", JPEG_EXTENDED))
+_LOSSY_JPEG = frozenset((f"{_JPEG}.50", JPEG_EXTENDED, f"{_JPEG}.111"))
+# Names that are younger than the dictionary of pydicom 3.0.
+_YOUNG: Mapping[str, str] = {
+    DEFLATED_FRAMES: "Deflated Image Frame Compression",
+    f"{_JPEG}.110": "JPEG XL Lossless",
+    f"{_JPEG}.111": "JPEG XL JPEG Recompression",
+    f"{_JPEG}.112": "JPEG XL",
+}
 _DICOM_UIDS = "1.2.840.10008."
 
 
@@ -158,9 +165,7 @@ def syntax_name(uid: str) -> str:
     """The name of the standard with the UID behind it; the UID alone where it has none."""
     from pydicom.uid import UID
 
-    if uid == DEFLATED_FRAMES:  # younger than pydicom 3.0's dictionary
-        return f"Deflated Image Frame Compression ({uid})"
-    name = UID(uid).name
+    name = _YOUNG.get(uid) or UID(uid).name
     return f"{name} ({uid})" if name != uid else uid
 
 

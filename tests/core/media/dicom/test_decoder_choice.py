@@ -16,7 +16,15 @@ from vlmtool_core.media import open_media
 from vlmtool_core.media.dicom.codecs import code_stream_size, jpegxl_pixels
 from vlmtool_core.media.dicom.header import read_header
 from vlmtool_core.media.dicom.pixels import PixelReader
-from vlmtool_core.media.dicom.syntaxes import SYNTAXES, Coding, Decoder, Syntax, decoder_version
+from vlmtool_core.media.dicom.syntaxes import (
+    SYNTAXES,
+    Coding,
+    Decoder,
+    Syntax,
+    decoder_version,
+    syntax_name,
+    syntax_of,
+)
 
 JPEG = "1.2.840.10008.1.2.4"
 
@@ -157,8 +165,6 @@ def test_the_table_holds_every_syntax_of_the_standard() -> None:
     named = {uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax"}
     images = {uid for uid in named if not uid.startswith("1.2.840.10008.1.2.6")}
     for uid in sorted(images - set(SYNTAXES)):
-        from vlmtool_core.media.dicom.syntaxes import syntax_of
-
         with pytest.raises(UnsupportedMediaError) as caught:
             syntax_of(uid, Path("a.dcm"))
         assert "private" not in caught.value.message
@@ -200,3 +206,8 @@ def test_a_lossless_coding_is_not_called_lossy(tmp_path: Path) -> None:
     path = write_coded(tmp_path / "a.dcm", picture(8), f"{JPEG}.201", [htj2k(picture(8))])
     with open_media(path) as source:
         assert not any("lossy" in badge.text for badge in source.info.badges)
+
+
+def test_every_syntax_has_a_name() -> None:
+    for uid in SYNTAXES:
+        assert syntax_name(uid).endswith(f" ({uid})")
