@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from tests.core.media.media_dicoms import write_dicom
-from tests.core.project.test_kill import assert_sound, killed_after
+from tests.core.project.test_kill import SCRIPT, assert_sound
 
 from vlmtool_core.cli.main import run_cli
 from vlmtool_core.errors import FormatError, RecordNotFoundError, UsageError
@@ -217,6 +218,19 @@ def test_a_measurement_on_a_later_frame_is_measured_there(tmp_path: Path) -> Non
     assert means == [10, 30]
 
 
+def killed_after_lines(count: int, *arguments: str | Path) -> list[str]:
+    """Run the script, kill it once it has printed so many lines, and return all it printed."""
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        lines = [process.stdout.readline() for _ in range(count)]
+        process.kill()
+        rest = process.stdout.read()
+    # What follows the last newline was cut by the kill.
+    return "".join([*lines, rest]).split("\n")[:-1]
+
+
 @pytest.mark.slow
 def test_kills_while_measuring_lose_no_committed_measurement(tmp_path: Path) -> None:
     root = tmp_path / "p"
@@ -224,15 +238,15 @@ def test_kills_while_measuring_lose_no_committed_measurement(tmp_path: Path) -> 
         project.store.items.add_many(
             [NewItem(f"{i}.png", Path(f"/{i}.png"), MediaKind.IMAGE, f"{i:064x}") for i in range(5)]
         )
-    random.seed(4)
     committed: set[str] = set()
-    for attempt in range(4):
-        committed.update(killed_after(random.uniform(0, 0.25), "measure", root, str(attempt)))
+    for attempt, lines in enumerate((3, 4, 8, 5)):
+        printed = killed_after_lines(lines, "measure", root, str(attempt))
+        assert len(printed) >= lines
+        committed.update(printed)
         assert_sound(root)
         with Project.open(root) as project:
             found = {f"{one.points[1][0]:g} {one.points[1][1]:g}" for one in kept(project)}
             assert committed <= found
-    assert len(committed) > 4
     with Project.open(root) as project:
         before = kept(project)
         assert all(project.undo() is not None for _ in range(10))
