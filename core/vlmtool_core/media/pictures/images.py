@@ -17,7 +17,6 @@ from vlmtool_core.errors import (
     DamagedMediaError,
     MediaError,
     MediaNotFoundError,
-    UnsupportedMediaError,
 )
 from vlmtool_core.media.base import MediaInfo, Window
 from vlmtool_core.media.budget import (
@@ -332,9 +331,3 @@ def _heif_notes(image: Image) -> tuple[str, ...]:
     name = _HDR.get(int(transfer)) if transfer is not None else None
     hdr = (f"HDR ({name}) shown without tone mapping: brightness is not as meant",) if name else ()
     return beside + hdr
-
-
-def unsupported(path: Path, what: str) -> UnsupportedMediaError:
-    return UnsupportedMediaError(
-        what, path=path, remedy="Save it as PNG or uncompressed TIFF in the program that made it."
-    )

@@ -13,11 +13,7 @@ from vlmtool_core.media.budget import check_file, check_frames, check_memory, ch
 from vlmtool_core.media.pictures.colour import profile_notes
 from vlmtool_core.media.pictures.deep import GreyPage, GreyPages
 from vlmtool_core.media.pictures.images import (
-    decode_rgb,
-    decoder_name,
     decoding,
-    open_pillow,
-    unsupported,
 )
 from vlmtool_core.media.pictures.tiff_pages import (
     JPEGS,
@@ -28,6 +24,7 @@ from vlmtool_core.media.pictures.tiff_pages import (
     page_values,
     photometric_of,
     profile_of,
+    refuse_what_cannot_be,
 )
 from vlmtool_core.media.pixels import orient, rgb, shrink
 from vlmtool_core.records import Frame, Json, MediaKind
@@ -112,8 +109,9 @@ class TiffSource(GreyPages):
                 provenance["orientation"] = orientation
             if is_deep_grey(page):
                 pixels = rgb(self._shown_grey(self._values_page(index), window, provenance))
-            elif _is_for_pillow(page):
-                pixels = self._decode_by_pillow(page, index, provenance)
+            elif _is_for_libtiff(page):
+                refuse_what_cannot_be(page)
+                pixels = orient(self._by_libtiff(index, orientation, provenance), orientation)
             else:
                 pixels = orient(page_rgb(page, page_values(page), provenance), orientation)
             shown = np.ascontiguousarray(shrink(pixels, max_side))
@@ -122,22 +120,21 @@ class TiffSource(GreyPages):
         provenance["resized"] = [int(shown.shape[1]), int(shown.shape[0])]
         return Frame(shown, index, None, provenance, size)
 
-    def _decode_by_pillow(self, page: Any, index: int, provenance: dict[str, Json]) -> np.ndarray:
-        try:
-            with open_pillow(self.path) as image:
-                image.seek(index)
-                provenance["decoder"] = decoder_name()
-                # Pillow has applied a TIFF's own orientation when it is loaded.
-                return decode_rgb(image, None, provenance)
-        except DamagedMediaError as error:
-            what = f"TIFF of {page.bitspersample} bits coded as {page.compression.name}"
-            raise unsupported(self.path, f"{what} cannot be decoded") from error
+    def _by_libtiff(self, index: int, orientation: int, provenance: dict[str, Json]) -> np.ndarray:
+        """uint8 RGB (h, w, 3), not yet oriented, of colours that tifffile does not know."""
+        import imagecodecs
+
+        provenance["decoder"] = f"imagecodecs {imagecodecs.__version__} (libtiff)"
+        whole = imagecodecs.tiff_decode(self.path.read_bytes(), index=index, asrgb=True)
+        # libtiff flips, but does not transpose: taken back, so that all is done in one place.
+        flipped = orientation if orientation <= 4 else orientation - 4
+        return orient(whole[:, :, :3], flipped)
 
     def close(self) -> None:
         self._file.close()
 
 
-def _is_for_pillow(page: Any) -> bool:
+def _is_for_libtiff(page: Any) -> bool:
     """Colours whose chroma is stored coarser, outside JPEG: libtiff is the one that knows them."""
     return photometric_of(page) == "YCBCR" and page.compression not in JPEGS
 
