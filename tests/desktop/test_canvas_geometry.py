@@ -120,3 +120,21 @@ def test_handles_lie_on_corners_and_edges() -> None:
     assert points[5] == (20, 60)
     assert [handle_at(box, *point, 2) for point in points] == list(range(8))
     assert handle_at(box, 20, 40, 2) is None
+
+
+@given(
+    aspect=st.floats(0.2, 5.0),
+    view=st.tuples(st.floats(100, 3000), st.floats(100, 3000)),
+    image=st.tuples(st.integers(1, 5000), st.integers(1, 5000)),
+    at=st.tuples(st.floats(-100, 6000), st.floats(-100, 6000)),
+)
+def test_pixels_that_are_not_square(
+    aspect: float, view: tuple[float, float], image: tuple[int, int], at: tuple[float, float]
+) -> None:
+    shown = ViewTransform.fitting(view, image, aspect=aspect)
+    x, y = shown.to_image(*shown.to_view(*at))
+    assert (x, y) == pytest.approx(at, abs=1e-6 * max(1, *image))
+    left, top = shown.to_view(0, 0)
+    right, bottom = shown.to_view(*image)
+    assert (bottom - top) / (right - left) == pytest.approx(aspect * image[1] / image[0])
+    assert shown.zoomed(2, 50, 50).panned(3, 4).kept_in_sight(view, image).aspect == aspect

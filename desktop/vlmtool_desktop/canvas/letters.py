@@ -37,7 +37,7 @@ class LettersLayer:
 def seen(painter: QPainter, transform: ViewTransform, size: tuple[int, int]) -> QRectF:
     """The part of the picture that is in sight, in pixels of the view."""
     width, height = size
-    picture = QRectF(transform.x, transform.y, width * transform.scale, height * transform.scale)
+    picture = QRectF(transform.x, transform.y, width * transform.scale, height * transform.down)
     return picture.intersected(QRectF(painter.viewport()))
 
 

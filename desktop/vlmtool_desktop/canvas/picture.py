@@ -16,10 +16,18 @@ _SMALLEST_SIDE = 700
 
 @dataclass(frozen=True)
 class Picture:
-    """`levels`: the image, then halves of it; `size`: (width, height) that boxes refer to."""
+    """`levels`: the image, then halves of it; `size`: (width, height) that boxes refer to.
+
+    aspect : height of a pixel over its width, on the screen
+    """
 
     size: tuple[int, int]
     levels: tuple[QImage, ...] = field(repr=False)
+    aspect: float = 1.0
+
+    def same_shape(self, other: Picture) -> bool:
+        """Whether a place in one is the same place in the other."""
+        return self.size == other.size and self.aspect == other.aspect
 
     def level_for(self, scale: float) -> QImage:
         """The smallest level that still has a pixel for each pixel drawn at `scale`."""
@@ -42,7 +50,7 @@ def to_image(pixels: np.ndarray) -> QImage:
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
-def make_picture(pixels: np.ndarray, size: tuple[int, int]) -> Picture:
+def make_picture(pixels: np.ndarray, size: tuple[int, int], aspect: float = 1.0) -> Picture:
     """The picture of `pixels` for an oriented source of `size` (width, height)."""
     levels = [to_image(pixels)]
     while max(levels[-1].width(), levels[-1].height()) > 2 * _SMALLEST_SIDE:
@@ -54,4 +62,4 @@ def make_picture(pixels: np.ndarray, size: tuple[int, int]) -> Picture:
             Qt.TransformationMode.SmoothTransformation,
         )
         levels.append(half)
-    return Picture(size, tuple(levels))
+    return Picture(size, tuple(levels), aspect)

@@ -102,7 +102,8 @@ class CanvasView(QWidget):
 
     def set_picture(self, picture: Picture, *, keep_view: bool) -> None:
         """Show a picture; zoom and position stay when `keep_view` and the size is the same."""
-        same = self._picture is not None and self._picture.size == picture.size
+        before = self._picture
+        same = before is not None and before.same_shape(picture)
         self._picture = picture
         self._waiting = False
         self._note = ("", "")
@@ -174,7 +175,10 @@ class CanvasView(QWidget):
     def fit(self) -> None:
         """The whole picture."""
         self._fitted = True
-        self._set_transform(ViewTransform.fitting(self._view_size(), self.image_size))
+        aspect = 1.0 if self._picture is None else self._picture.aspect
+        self._set_transform(
+            ViewTransform.fitting(self._view_size(), self.image_size, aspect=aspect)
+        )
 
     def actual_size(self) -> None:
         """One image pixel on one pixel of the screen, around the middle of the view."""
@@ -358,7 +362,7 @@ class CanvasView(QWidget):
         smooth = scale < 3.0
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, smooth)
         width, height = picture.size
-        target = QRectF(transform.x, transform.y, width * transform.scale, height * transform.scale)
+        target = QRectF(transform.x, transform.y, width * transform.scale, height * transform.down)
         painter.drawImage(target, level, QRectF(level.rect()))
         for layer in self.underlays:
             layer.draw(painter, transform)

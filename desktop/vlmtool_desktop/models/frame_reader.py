@@ -25,6 +25,8 @@ MOST_OPEN = 3
 MOST_CACHED_BYTES = 400_000_000
 # Beyond this side the viewer decodes smaller; boxes still refer to the source's own pixels.
 LONGEST_SIDE = 8192
+# Pixels that differ less from squares are shown as such.
+_SEEN = 0.005
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,11 @@ class FrameReader:
             pixels = render_window(loaded.values, window, inverted=loaded.inverted)
         if graphics and loaded.graphics is not None:
             pixels = loaded.graphics.painted(pixels)
-        return make_picture(pixels, loaded.picture.size)
+        return make_picture(pixels, loaded.picture.size, loaded.picture.aspect)
 
     def _decode(self, source: MediaSource, ref: ItemRef, index: int) -> Loaded:
         frame = whole_view(source, index)
-        picture = make_picture(frame.pixels, frame.size)
+        picture = make_picture(frame.pixels, frame.size, pixel_aspect(source, index))
         loaded = Loaded(ref, index, source.info, picture, frame_count(source), frame.time_s)
         loaded = replace(_with_graphics(loaded, source, frame), letters=letters_of(source, index))
         return self._presented(self._with_values(source, loaded, frame), source)
@@ -240,6 +242,22 @@ def _bytes(loaded: Loaded) -> int:
     return sum(levels) + behind
 
 
+def pixel_aspect(source: Any, index: int) -> float:
+    """Height of a pixel over its width: by its spacing in mm, else by PixelAspectRatio."""
+    spacing_of = getattr(source, "spacing", None)
+    spacing = None if spacing_of is None else spacing_of(index)
+    if spacing is not None:
+        return _plain(spacing.row_mm / spacing.column_mm)
+    ratio = source.info.facts.get("pixel_aspect_ratio")
+    # Of video it is one number, and the reader has made the pixels square.
+    return _plain(ratio[0] / ratio[1]) if isinstance(ratio, list | tuple) else 1.0
+
+
+def _plain(aspect: float) -> float:
+    """1 where nobody could see the difference, so that pixels stay as sharp as they are."""
+    return 1.0 if abs(aspect - 1) < _SEEN else aspect
+
+
 def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
     """What lies over the frame, drawn beside it; a plane that is broken is told, not hidden."""
     from vlmtool_core.errors import MediaError
@@ -253,7 +271,7 @@ def _with_graphics(loaded: Loaded, source: MediaSource, frame: Frame) -> Loaded:
         return replace(loaded, notes=(*notes, error.message))
     if drawing is None:
         return replace(loaded, notes=notes)
-    drawn = make_picture(drawing.painted(frame.pixels), frame.size)
+    drawn = make_picture(drawing.painted(frame.pixels), frame.size, loaded.picture.aspect)
     return replace(loaded, graphics=drawing, drawn=drawn, notes=notes)
 
 

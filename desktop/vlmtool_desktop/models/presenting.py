@@ -52,12 +52,13 @@ def presented(loaded: Loaded, source: MediaSource, state: Path) -> Loaded:
     if not shown.is_meant:
         note = "the presentation state that was chosen is not for this frame"
         return replace(loaded, notes=(*loaded.notes, note))
-    picture = make_picture(shown.frame.pixels, shown.frame.size)
+    picture = make_picture(shown.frame.pixels, shown.frame.size, loaded.picture.aspect)
     graphics: Drawing | None = None
     drawn = None
     if shown.covered is not None:
         graphics = covering(shown.covered, shown.frame.pixels.shape)
-        drawn = make_picture(graphics.painted(shown.frame.pixels), shown.frame.size)
+        painted = graphics.painted(shown.frame.pixels)
+        drawn = make_picture(painted, shown.frame.size, loaded.picture.aspect)
     notes = [f"the presentation state: {note}" for note in shown.notes]
     if shown.orientation:
         notes.append(f"the presentation state has it {shown.orientation}; shown here as stored")
