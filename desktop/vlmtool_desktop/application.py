@@ -15,6 +15,7 @@ from vlmtool_core import __version__
 from vlmtool_core.errors import VlmtoolError
 from vlmtool_core.extensions import connect_plugins
 from vlmtool_core.log import configure_logging
+from vlmtool_core.media.safe.pool import prepare as prepare_decoding
 from vlmtool_core.records import ErrorInfo
 from vlmtool_core.settings import Settings, load_settings
 from vlmtool_desktop.main_window import MainWindow
@@ -47,6 +48,7 @@ def run_application(files: Sequence[Path], *, debug: bool = False) -> int:
     """Open the window with what the command line named, and run until it is closed."""
     configure_logging("vlmtool", debug=debug)
     connect_plugins()
+    prepare_decoding()
     # Threads hand the interpreter over after 1 ms instead of 5, so that the window stays quick.
     sys.setswitchinterval(0.001)
     application = make_application()

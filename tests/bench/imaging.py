@@ -14,8 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pydicom
 from PIL import Image
 from pydicom.data import get_testdata_file
@@ -25,6 +27,8 @@ from tests.bench.common import Measurement, fresh_home
 
 from vlmtool_core.media import Window, open_media, scan
 from vlmtool_core.media.dicom.voi import render_window
+from vlmtool_core.media.opening import open_here
+from vlmtool_core.media.safe.pool import pool
 from vlmtool_core.media.thumbnails import thumbnail
 from vlmtool_core.media.volumes.axes import Plane
 from vlmtool_core.media.volumes.building import build_volume
@@ -48,6 +52,7 @@ def bench() -> Iterator[Measurement]:
         yield from _video(folder)
         yield from _long_video(folder)
         yield from _photos(folder)
+        yield from _safely(folder)
         yield from _huge(folder)
 
 
@@ -236,3 +241,52 @@ def _photos(folder: Path) -> Iterator[Measurement]:
     plain, small = timed(peer), timed(ours)
     yield Measurement("thumbnails of 12 MP photos", PHOTOS / small, "pictures/s")
     yield Measurement("times Pillow's open and resize", plain / small, "x", 3, at_least=True)
+
+
+def _safely(folder: Path) -> Iterator[Measurement]:
+    """What it costs to decode in a worker: most is 10 % more than here, and 2 ms a call."""
+
+    def start() -> None:
+        pool().close()
+        with open_media(folder / "photo0.jpg"):
+            pass
+
+    start()  # the disk's cache
+    yield Measurement("a decoder process started", 1000 * timed(start), "ms")
+    calls: dict[str, tuple[Path, Callable[[Any], object], int]] = {
+        "a 12 MP photo at 512 pixels": (
+            folder / "photo0.jpg",
+            lambda source: source.frame(max_side=512),
+            1,
+        ),
+        "a 12 MP photo": (folder / "photo0.jpg", lambda source: source.frame(), 1),
+        "a JPEG 2000 frame of 512²": (_coded_dicom(folder), lambda source: source.frame(), 1),
+        "luma of 720p video": (folder / "clip.mp4", lambda source: list(source.luma()), 0),
+    }
+    for what, (path, call, number) in calls.items():
+        seconds = {}
+        for opened in (open_here, open_media):
+            with opened(path) as source:
+                call(source)
+                times = [timed(functools.partial(call, source)) for _ in range(9 if number else 3)]
+                seconds[opened] = min(times)
+        allowed = 1.1 * seconds[open_here] + 0.002 * number
+        yield Measurement(f"{what}, in a worker", 1000 * seconds[open_media], "ms", 1000 * allowed)
+    memory = max(psutil.Process(pid).memory_info().rss for pid in pool().pids)
+    yield Measurement("memory of a worker by then", memory / 1e6, "MB")
+
+
+def _coded_dicom(folder: Path) -> Path:
+    import imagecodecs
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import JPEG2000Lossless
+
+    dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+    small = Image.fromarray(dataset.pixel_array.astype(np.int32))
+    values = np.asarray(small.resize((512, 512), Image.Resampling.BICUBIC)).astype(np.int16)
+    dataset.Rows = dataset.Columns = 512
+    dataset.PixelData = encapsulate([imagecodecs.jpeg2k_encode(values, level=0)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.save_as(folder / "coded.dcm")
+    return folder / "coded.dcm"

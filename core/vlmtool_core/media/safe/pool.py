@@ -216,6 +216,17 @@ def pool() -> Pool:
     return _pool[0]
 
 
+def prepare() -> None:
+    """Have a worker started before the first file needs one; returns at once."""
+    if not decodes_here():
+        pool().prepare()
+
+
+def decodes_here() -> bool:
+    """Whether nothing goes to workers, to find errors in decoders."""
+    return os.environ.get("VLMTOOL_DECODE") == "here"
+
+
 def _close() -> None:
     if _pool:
         _pool[0].close()
