@@ -259,8 +259,7 @@ def _start(arena: Arena, noise: Any) -> subprocess.Popen[bytes]:
         keep = (arena.file.fileno(),)
         command += [str(keep[0]), str(arena.size)]
     quiet = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    # Each of malloc's arenas takes address space that counts as memory.
-    environment = {**os.environ, **quiet, "MALLOC_ARENA_MAX": "2", "VLMTOOL_DECODE": "here"}
+    environment = {**os.environ, **quiet, "VLMTOOL_DECODE": "here"}
     try:
         process = subprocess.Popen(
             command,
