@@ -66,6 +66,9 @@ def decode(
     ValueError : the data contradict the header, or are damaged
     """
     _check_size(data, shape)
+    # CharLS, in both of its wrappings, searches for an end that is not there, and goes on.
+    if syntax.endswith((".4.80", ".4.81")) and not data.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise ValueError("the JPEG-LS stream of the frame breaks off")
     if decoder is Decoder.ZLIB:
         return as_rgb(_inflated(data, shape), shape)
     if decoder is Decoder.IMAGECODECS:
