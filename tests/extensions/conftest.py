@@ -25,6 +25,9 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginManager]:
     for module in ("hooks.manager", "extensions", "engine.packs.plugin_cards", "cli.plugins"):
         monkeypatch.setattr(f"vlmtool_core.{module}.plugin_manager", lambda: found)
     extensions.connect_plugins()
+    # Its plugins are only in this process: a decoder process could not find them. That it finds
+    # installed ones is tested in test_installed.py.
+    readers.use(extensions._readers)
     yield found
     readers.use(None)
     exporters.use(None)
