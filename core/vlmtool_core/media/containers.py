@@ -34,6 +34,7 @@ def resolve(path: Path, files: Sequence[Path] = ()) -> tuple[Path, tuple[Path, .
     """
     if files:
         return path, tuple(located(file) for file in files)
+    _check_reachable(path)
     if path.is_dir():
         return _only(path, [item for item in _scan(path) if item.files], "DICOM series")
     if path.is_file():
@@ -56,8 +57,10 @@ def contents(path: Path) -> list[Discovered]:
 
     Raises
     ------
+    MediaNotFoundError : the system cannot look the path up
     StorageError : there is no room to inflate the archive
     """
+    _check_reachable(path)
     holds = path.is_dir() or (path.is_file() and _holds_files(path))
     return _scan(path) if holds else []
 
@@ -77,6 +80,14 @@ def _scan(path: Path) -> list[Discovered]:
     from vlmtool_core.media.scanning import scan
 
     return list(scan([path]))
+
+
+def _check_reachable(path: Path) -> None:
+    """Refuse a name too long or a closed folder; what is not there is told when it is opened."""
+    try:
+        path.is_dir()
+    except OSError as error:
+        raise MediaNotFoundError(error.strerror or str(error), path=path) from error
 
 
 def _holds_files(path: Path) -> bool:

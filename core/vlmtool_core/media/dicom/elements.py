@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlmtool_core.errors import UnsupportedMediaError
 from vlmtool_core.media.archives import located
+from vlmtool_core.media.budget import check_file
 from vlmtool_core.media.dicom.facts import IDENTIFYING
 from vlmtool_core.media.dicom.header import is_multiple, read_header
 from vlmtool_core.media.pictures.images import decoding
+from vlmtool_core.media.readers import identify
+from vlmtool_core.media.sniffing import Signature
 
 MOST_CHARACTERS = 200
 _MOST_DEPTH = 32
@@ -50,9 +54,17 @@ def elements_of(path: Path) -> list[Element]:
 
     Raises
     ------
-    MediaError : the header cannot be read
+    MediaError : it is no DICOM file, or its header cannot be read
     """
-    header = read_header(located(path))
+    file = located(path)
+    check_file(file)
+    if identify(file) not in (Signature.DICOM, Signature.DICOMDIR):
+        raise UnsupportedMediaError(
+            "it is no DICOM file, and only those have such a header",
+            path=path,
+            remedy="For other files: vlmtool-cli media info",
+        )
+    header = read_header(file)
     with decoding(path):
         meta = getattr(header.dataset, "file_meta", None)
         found = list(_walk(meta, 0)) if meta is not None else []

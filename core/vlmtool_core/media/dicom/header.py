@@ -25,6 +25,7 @@ EXPLICIT_LE = "1.2.840.10008.1.2.1"
 EXPLICIT_BE = "1.2.840.10008.1.2.2"
 DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 MAX_INFLATED_BYTES = 2_000_000_000
+_PIECE = 1 << 20
 _META_BYTES = 4096  # in which the file meta names its transfer syntax
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -107,11 +108,11 @@ def _read_deflated(path: Path) -> Header:
         raise DamagedMediaError("the file meta group has no length", path=path)
     with path.open("rb") as file:
         file.seek(132 + 12 + int(group_length))
+        size = _check_inflated(file, path)
+        file.seek(132 + 12 + int(group_length))
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = inflater.decompress(file.read(), MAX_INFLATED_BYTES)
-    if inflater.unconsumed_tail:
-        limit = MAX_INFLATED_BYTES / 1e9
-        raise BudgetExceededError(f"inflates to more than {limit:.0f} GB", path=path)
+        # The count may lack the few bytes that were still held back when the input ended.
+        data = inflater.decompress(file.read(), size + _PIECE)
     if not inflater.eof:
         raise DamagedMediaError("the deflated data set is truncated", path=path)
     stream = BytesIO(data)
@@ -122,6 +123,20 @@ def _read_deflated(path: Path) -> Header:
     header = Header(path, dataset, DEFLATED, lambda: BytesIO(data))
     _locate_pixels(header, stream)
     return header
+
+
+def _check_inflated(file: BinaryIO, path: Path) -> int:
+    """Bytes that the rest of a file inflates to; counted piece by piece, and none of them kept."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    while packed := inflater.unconsumed_tail or file.read(_PIECE):
+        size += len(inflater.decompress(packed, _PIECE))
+        if size > MAX_INFLATED_BYTES:
+            limit = MAX_INFLATED_BYTES / 1e9
+            raise BudgetExceededError(f"inflates to more than {limit:.0f} GB", path=path)
+        if inflater.eof:
+            break
+    return size
 
 
 def _transfer_syntax(dataset: Any) -> str:
@@ -180,8 +195,11 @@ def require_pixels(header: Header) -> None:
             remedy="Open the folder it lies in.",
         )
     modality = text(dataset, "Modality")
-    what = f"this {kind_of(sop)} ({modality or 'no modality'}) holds no pixel data"
+    kind = kind_of(sop)
+    what = f"this {kind} ({modality or 'no modality'}) holds no pixel data"
     remedy = "Reports, plans and waveforms cannot be shown as pictures."
+    if kind.endswith("Image"):
+        remedy = "Fetch it again from the archive, with its pixel data."
     if sop.startswith(PRESENTATION_STATES):
         remedy = "Open the pictures it refers to, and choose it there."
     field = None
