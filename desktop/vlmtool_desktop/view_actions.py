@@ -120,7 +120,7 @@ def _zoom_actions(window: MainWindow) -> list[Action]:
             VIEW,
             ("W",),
             "window",
-            has_item,
+            lambda _session: window.viewing.window is not None,
             toolbar=True,
         ),
         Action(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QFontMetricsF, QPainter
+from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPainterPath, QPen
 
 from vlmtool_desktop.canvas.transform import ViewTransform
 
@@ -14,6 +14,7 @@ _MARGIN = 10.0
 _WIDEST = 0.45  # of the view, so that left and right never meet
 _TEXT = QColor("#ffffff")
 _SHADE = QColor(0, 0, 0, 220)
+_RIM = 3.5  # pixels, half of them outside the letters
 
 LEFT, RIGHT = Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight
 
@@ -68,12 +69,16 @@ def _write(
     painter: QPainter, lines: Sequence[str], side: Qt.AlignmentFlag, top: float, width: float
 ) -> None:
     metrics = QFontMetricsF(painter.font())
-    room = QRectF(_MARGIN, top, width - 2 * _MARGIN, metrics.lineSpacing())
+    baseline = top + metrics.ascent()
     for line in lines:
         text = metrics.elidedText(line, Qt.TextElideMode.ElideRight, width * _WIDEST)
-        painter.setPen(_SHADE)
-        for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            painter.drawText(room.translated(dx, dy), side, text)
-        painter.setPen(_TEXT)
-        painter.drawText(room, side, text)
-        room.translate(0, metrics.lineSpacing())
+        left = _MARGIN
+        if side == RIGHT:
+            left = width - _MARGIN - metrics.horizontalAdvance(text)
+        path = QPainterPath()
+        path.addText(left, baseline, painter.font(), text)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(_SHADE, _RIM, j=Qt.PenJoinStyle.RoundJoin))
+        painter.drawPath(path)
+        painter.fillPath(path, _TEXT)
+        baseline += metrics.lineSpacing()

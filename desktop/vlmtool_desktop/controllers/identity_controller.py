@@ -49,6 +49,8 @@ class IdentityController(QObject):
         self._update()
         if discretion().on:
             window.status.say(self.tr("Names, numbers and file names are hidden everywhere."))
+        else:
+            window.status.say(self.tr("Names, numbers and file names are shown."))
 
     def _update(self) -> None:
         loaded = self._window.viewing.loaded

@@ -155,6 +155,7 @@ class ViewerController(QObject):
         if first:
             self._name_item()
             if detail.record.error is not None:
+                self._panel.set_frames(1)
                 self._show_error(detail.record.error)
                 return
             self._load_frame()

@@ -14,7 +14,14 @@ from vlmtool_desktop.canvas.view import CanvasView
 from vlmtool_desktop.models.course import clock
 from vlmtool_desktop.session import Session, Tool
 from vlmtool_desktop.widgets.badges import BadgeRow
-from vlmtool_desktop.widgets.parts import frame, push_button, row, text_label, tool_button
+from vlmtool_desktop.widgets.parts import (
+    ElidedLabel,
+    frame,
+    push_button,
+    row,
+    text_label,
+    tool_button,
+)
 
 if TYPE_CHECKING:
     from vlmtool_core.media import Badge
@@ -37,7 +44,7 @@ class ViewerPanel(QWidget):
         self.canvas = CanvasView()
         # Whoever brings a tool of his own puts it here.
         self.tools = dict(_TOOLS)
-        self.name = text_label("", "heading")
+        self.name = ElidedLabel("heading")
         self.facts = text_label("", "muted")
         self.badges = BadgeRow()
         self.warnings = text_label("", "warning", wrap=True)
@@ -64,7 +71,6 @@ class ViewerPanel(QWidget):
     def _build(self) -> None:
         head = row(self.name, self.facts, self.badges, spacing=12)
         head.addStretch()
-        self.name.setMinimumWidth(40)
         self._build_frames()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -153,7 +159,6 @@ class ViewerPanel(QWidget):
     def set_item(self, name: str, facts: str) -> None:
         """What is written above the picture."""
         self.name.setText(name)
-        self.name.setToolTip(name)
         self.facts.setText(facts)
 
     def set_notes(self, badges: Sequence[Badge], notes: Sequence[str]) -> None:

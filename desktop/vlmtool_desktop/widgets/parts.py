@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QKeyCombination, Qt
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtCore import QKeyCombination, QObject, QSize, Qt
+from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent, QShortcut
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -40,13 +40,57 @@ def set_role(widget: QWidget, role: str) -> None:
     widget.style().polish(widget)
 
 
-def _keep_icon(button: QPushButton | QToolButton, name: str, token: str) -> None:
-    def refresh() -> None:
-        button.setIcon(icons.icon(name, token))
+class _KeptIcon(QObject):
+    """Draws the icon of a button anew in the colours of another theme.
 
-    refresh()
-    connection = theme().changed.connect(refresh)
-    button.destroyed.connect(lambda: theme().changed.disconnect(connection))
+    What lives shorter than the theme connects methods of a `QObject` to it, never a function:
+    Qt undoes such a connection by itself when the object goes.
+    """
+
+    def __init__(self, button: QPushButton | QToolButton, name: str, token: str) -> None:
+        super().__init__(button)
+        self._button, self._name, self._token = button, name, token
+        theme().changed.connect(self._draw)
+        self._draw()
+
+    def _draw(self) -> None:
+        self._button.setIcon(icons.icon(self._name, self._token))
+
+
+class ElidedLabel(QLabel):
+    """A line that ends in … where there is no room for all of it; the tool tip has it whole."""
+
+    def __init__(self, role: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._whole = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", role)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+
+    def setText(self, text: str) -> None:
+        self._whole = text
+        self.setToolTip(text)
+        super().setText(text)
+        self.updateGeometry()
+
+    def text(self) -> str:
+        """All of it."""
+        return self._whole
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(self.fontMetrics().horizontalAdvance("…mmm"), super().sizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        text = self.fontMetrics().elidedText(
+            self._whole, Qt.TextElideMode.ElideMiddle, self.contentsRect().width()
+        )
+        if text == self._whole:
+            super().paintEvent(event)
+            return
+        painter = QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(self.contentsRect(), Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
 
 
 def push_button(
@@ -58,7 +102,7 @@ def push_button(
     button.setProperty("flat", flat)
     button.setToolTip(tip)
     if icon_name:
-        _keep_icon(button, icon_name, "accent-text" if primary else "text")
+        _KeptIcon(button, icon_name, "accent-text" if primary else "text")
     return button
 
 
@@ -69,7 +113,7 @@ def tool_button(text: str, icon_name: str, *, tip: str = "") -> QToolButton:
     button.setAccessibleName(text)
     button.setToolTip(tip or text)
     button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    _keep_icon(button, icon_name, "text")
+    _KeptIcon(button, icon_name, "text")
     return button
 
 
