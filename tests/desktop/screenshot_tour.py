@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageColor
-from PySide6.QtCore import QPointF
+from PySide6.QtCore import QPointF, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QWidget
 from tests.desktop import tour_media
 
@@ -25,12 +26,13 @@ from vlmtool_desktop.application import make_application
 from vlmtool_desktop.dialogs.run_dialog import RunRequest
 from vlmtool_desktop.dialogs.workflow_dialog import WorkflowResultDialog
 from vlmtool_desktop.main_window import MainWindow
+from vlmtool_desktop.session import Tool
 from vlmtool_desktop.theme import install_theme, label_colours
 from vlmtool_education.drawing import DemoSheets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120
-FOR_DOCUMENTATION = ("main-light", "main-dark", "dicom", "train", "review", "start")
+FOR_DOCUMENTATION = ("main-light", "main-dark", "dicom", "planes", "train", "review", "start")
 FORMS = ("delivery-2041.jpg", "delivery-2042.jpg", "delivery-2043.jpg")
 # The digits after this number stay without a label, for the trained model.
 LABELLED = 54
@@ -185,9 +187,40 @@ def _main(trip: Tour) -> None:
     trip.box(item, 8, Box(*tour_media.NODULE, "nodule"))
     window.session.set_frame(8)
     trip.wait(lambda: len(window.viewer.canvas.shapes) >= 1, "nodule")
+    _measure(trip)
     trip.shoot("dicom")
+    _planes(trip)
     window.show_tab(window.jobs)
     trip.shoot("jobs")
+
+
+def _measure(trip: Tour) -> None:
+    """Measure the nodule across, and the values of a region in the lung, as a hand would."""
+    window = trip.window
+    canvas = window.viewer.canvas
+    window.show_tab(window.measurements)
+    trip.wait(lambda: window.measuring.readings, "what lies behind the frame")
+    trip.wait(lambda: window.viewing.shown_frame == 8, "the slice of the nodule")
+    for count, (tool, points) in enumerate(tour_media.MEASURED.items(), start=1):
+        window.session.set_tool(Tool(tool))
+        here = [QPointF(*canvas.transform.to_view(*point)).toPoint() for point in points]
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=here[0])
+        QTest.mouseMove(canvas, here[-1])
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=here[-1])
+        trip.wait(
+            lambda count=count: len([s for s in window.measuring.layer.shapes if s.id]) == count,
+            tool,
+        )
+    window.session.set_tool(Tool.SELECT)
+
+
+def _planes(trip: Tour) -> None:
+    window = trip.window
+    window.planes.toggle()
+    views = window.planes.panel.views.values()
+    trip.wait(lambda: all(view.picture is not None for view in views), "planes")
+    trip.shoot("planes")
+    window.planes.leave()
 
 
 def _dialogs(trip: Tour) -> None:

@@ -31,6 +31,11 @@ SIGNATURE = (90.0, 880.0, 480.0, 990.0)
 # Where the corners of the form lie in its photograph, clockwise from the upper left.
 FORM_CORNERS = ((75, 60), (968, 92), (942, 1165), (52, 1138))
 NODULE = (75.0, 108.0, 95.0, 128.0)
+# Strokes on the slice with the nodule, by tool.
+MEASURED = {
+    "distance": ((128.0, 66.0), (146.0, 166.0)),
+    "ellipse": ((164.0, 112.0), (194.0, 148.0)),
+}
 
 
 def write_all(folder: Path) -> DemoSheets:
