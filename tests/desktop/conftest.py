@@ -16,7 +16,7 @@ from vlmtool_core.records import ErrorInfo, Label, LabelSet
 from vlmtool_desktop.main_window import MainWindow
 from vlmtool_desktop.theme import install_theme
 
-LONG_MS = 20_000
+LONG_MS = 60_000
 LABELS = LabelSet("test", (Label("cat"), Label("dog"), Label("bird")))
 
 

@@ -123,7 +123,9 @@ def test_a_killed_host_is_told_and_the_next_request_works(
 def test_a_job_is_cancelled_from_the_jobs_panel(on_project: Opened, tmp_path: Path) -> None:
     window = on_project.window
     folder = tmp_path / "many"
-    media_files.write_pictures(folder, 150, size=(900, 700))
+    for picture in media_files.write_pictures(folder, 20, size=(900, 700)):
+        for number in range(200):
+            os.link(picture, folder / f"{picture.stem} {number}.png")
     window.project.add([folder])
     job = last_job(on_project)
     on_project.wait(lambda: job.progress.done > 0 or not job.running)

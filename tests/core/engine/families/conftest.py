@@ -16,6 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny import odd_frames
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _seed() -> None:
+    """Models that a module's fixtures make are the same in every run."""
+    import torch
+
+    torch.manual_seed(7)
+
+
 @pytest.fixture(scope="session")
 def odd_pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Frame]:
     """Wide, tall, EXIF-rotated, one pixel high, grey, one pixel."""
