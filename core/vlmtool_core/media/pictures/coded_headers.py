@@ -71,6 +71,8 @@ def exif_of_png(path: Path) -> bytes:
             length, kind = struct.unpack(">I4s", start)
             if kind == b"eXIf" and length <= _MOST_EXIF:
                 return b"Exif\0\0" + file.read(length)
+            if kind == b"IEND" or not kind.isalpha():
+                break  # what follows is no chunk, and may be gigabytes of zeros
             file.seek(length + 4, 1)
     return b""
 

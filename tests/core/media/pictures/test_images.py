@@ -21,6 +21,7 @@ from vlmtool_core.errors import (
     UnsupportedMediaError,
 )
 from vlmtool_core.media import open_media
+from vlmtool_core.media.pictures.coded_headers import exif_of_png
 from vlmtool_core.media.pixels import full_range, orient, percentile_window
 from vlmtool_core.records import MediaKind
 from vlmtool_core.settings import Settings, save_settings
@@ -349,3 +350,12 @@ def test_30000_by_30000_is_shown_small_without_holding_its_pixels(
     shape, peak_kb = run.stdout.splitlines()
     assert shape == "(256, 256, 3) (30000, 30000)"
     assert int(peak_kb) < 512_000
+
+
+def test_what_follows_the_last_chunk_is_not_searched(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.png"
+    Image.new("RGB", (64, 48), (1, 2, 3)).save(path)
+    os.truncate(path, 4_000_000_000)
+    assert exif_of_png(path) == b""
+    with open_media(path) as source:
+        assert source.frame().pixels[0, 0].tolist() == [1, 2, 3]
