@@ -150,13 +150,6 @@ def row(*widgets: QWidget, spacing: int = 6, margins: Margins = (0, 0, 0, 0)) ->
     return layout
 
 
-def spacer() -> QWidget:
-    """Takes the room that nothing else wants, in a tool bar or a row."""
-    widget = QWidget()
-    widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-    return widget
-
-
 def panel_key(
     panel: QWidget,
     key: QKeySequence | QKeyCombination | Qt.Key | str,
